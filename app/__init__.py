@@ -1,0 +1,1 @@
+"""The MONAI Label app folder. Reached through importlib.resources."""

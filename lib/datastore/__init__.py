@@ -1,0 +1,1 @@
+"""MONAI Label's datastore with history and curation."""

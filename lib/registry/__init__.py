@@ -1,0 +1,1 @@
+"""Trained versions: weights, manifest, card."""

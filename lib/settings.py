@@ -1,0 +1,45 @@
+"""Every setting, in one typed class, read from the environment (LESIONLABEL_*)."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lesionlabel.lesions.classes import DEFAULT_CLASSES, ClassList, read_classes
+
+
+class Settings(BaseSettings):
+    """What a site can change. State lives under home; studies stay where the user points."""
+
+    model_config = SettingsConfigDict(env_prefix="LESIONLABEL_", extra="ignore")
+
+    home: Path = Field(default_factory=lambda: Path.home() / ".lesionlabel", description="the folder that holds all state")
+    class_file: Path | None = Field(default=None, description="TOML list of lesion classes; the built-in three if unset")
+    volume_cache_gib: float = Field(default=20.0, gt=0, description="bound of the volume store on disk, in GiB")
+    device: str = Field(default="auto", description="torch device: auto, cpu, cuda, cuda:0 …")
+    allow_starter: bool = Field(default=True, description="serve the phantom-trained starter model until a version is promoted")
+
+    @cached_property
+    def classes(self) -> ClassList:
+        """The configured class list. Raises InputError when the file is not right."""
+        return DEFAULT_CLASSES if self.class_file is None else read_classes(self.class_file)
+
+    @property
+    def volumes_folder(self) -> Path:
+        return self.home / "volumes"
+
+    @property
+    def versions_folder(self) -> Path:
+        """Trained classifier versions, one bundle folder each."""
+        return self.home / "versions"
+
+    @property
+    def snapshots_folder(self) -> Path:
+        return self.home / "snapshots"
+
+    def describe(self) -> dict[str, str]:
+        """Every setting as text, for printing at start; nothing here is secret."""
+        return {name: str(value) for name, value in self.model_dump().items()}
