@@ -1,0 +1,57 @@
+# Everything runs from .venv, which the first target that needs it makes from requirements.lock.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench wheel lock starter clean
+
+help:
+	@echo "make demo    phantom studies, a server with the starter model, and what to do there"
+	@echo "make test    linters, types, import order and all tests"
+	@echo "make bench   the figures of the README and docs"
+	@echo "make wheel   dist/lesionlabel-*.whl"
+
+# torch first and with its own dependencies, which differ by platform; the rest is pinned to the letter.
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "Python 3.11 is needed, this is " + sys.version.split()[0] + ". Set PYTHON=/path/to/python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $(READY)
+
+demo: $(READY)
+	$(BIN)/lesionlabel demo --folder demo
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/python -m pytest -n 2 tests
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)
+	$(BIN)/python benchmarks/augmentation.py
+	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/click_segmenter.py
+	$(BIN)/python benchmarks/click.py
+
+wheel: $(READY)
+	$(BIN)/python -m build --wheel --no-isolation
+
+# The starter model's one command: phantom cohort, training, bundle.
+starter: $(READY)
+	$(BIN)/python benchmarks/starter.py
+
+lock:
+	$(BIN)/python -m pip freeze --exclude-editable > requirements.lock
+
+clean:
+	rm -rf .venv build dist demo *.egg-info

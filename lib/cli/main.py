@@ -1,0 +1,35 @@
+"""`lesionlabel`: the command line."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from lesionlabel.cli import demo, importing, phantom, serving, training
+from lesionlabel.lesions.errors import InputError, IntegrityError, NoModelError, NotFoundError
+
+app = typer.Typer(
+    name="lesionlabel",
+    help="Focal liver lesions on CT: classify, curate, retrain. Research software, not for clinical use.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("demo")(demo.demo)
+app.command("serve")(serving.serve)
+app.command("classify")(serving.classify)
+app.command("import")(importing.import_command)
+app.command("import-rois")(importing.import_rois_command)
+app.command("phantom")(phantom.phantom)
+app.add_typer(training.train_app, name="train")
+app.add_typer(training.models_app, name="models")
+
+
+def main() -> None:
+    """Run a command; what a user can mend is one line on stderr and exit status 2."""
+    try:
+        app()
+    except (InputError, NotFoundError, NoModelError, IntegrityError) as error:
+        sys.stderr.write(f"lesionlabel: {error}\n")
+        sys.exit(2)
