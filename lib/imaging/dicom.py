@@ -1,0 +1,201 @@
+"""One DICOM file's header, checked: a slice of a CT series, or the reason why it is none."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.dataset import FileDataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.tag import Tag
+from pydicom.uid import UID
+
+from lesionlabel.imaging.nifti import MAX_SIDE
+from lesionlabel.imaging.series_info import Info, series_info
+from lesionlabel.lesions.errors import InputError, NotCTError
+
+CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
+#: What pydicom raises on files that are damaged, cut short, or something else altogether.
+UNREADABLE = (
+    InvalidDicomError,
+    BytesLengthException,
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    NotImplementedError,
+    ArithmeticError,
+    RecursionError,
+    RuntimeError,
+    struct.error,
+)
+#: Words of Image Type (0008,0008) of pictures that are no plain axial CT slice.
+LOCALIZER_WORDS = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM"})
+PICTURE_WORDS = frozenset({"SCREEN SAVE", "PROT", "DOSE", "DOSE_INFO", "CSA REPORT", "REPORT"})
+PROJECTION_WORDS = frozenset({"MIP", "MINIP", "MAXIMUM", "MINIMUM", "PROJECTION IMAGE", "VOLUME RENDERING", "VRT", "SSD"})
+#: Rescale Type (0028,1054) of densities; PS3.3 C.11.1.1.2 has others for material maps.
+HU_TYPES = frozenset({"", "HU", "HU_MOD", "US"})
+
+#: Synthetic Data (0008,001C), PS3.3 C.7.6.1: newer than pydicom 2.4's dictionary, so it is read by its tag.
+SYNTHETIC_DATA = 0x0008001C
+TAGS: list[int | str] = [
+    "SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", SYNTHETIC_DATA, "Modality", "Manufacturer",
+    "ManufacturerModelName", "SeriesDescription", "PatientID", "IssuerOfPatientID", "ContrastBolusAgent", "SliceThickness",
+    "KVP", "ConvolutionKernel", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "ImagePositionPatient",
+    "ImageOrientationPatient", "SamplesPerPixel", "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "BitsAllocated",
+    "BitsStored", "PixelRepresentation", "RescaleType", "PhotometricInterpretation",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Something that was not imported, and why. what: a path below the source, or a series by its number of files."""
+
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class SliceHeader:
+    """One slice of a CT series. Lengths in mm; position and orientation (row direction, column direction) in LPS."""
+
+    path: Path
+    sop_uid: str
+    series_uid: str
+    study_uid: str
+    frame_uid: str
+    patient_id: str
+    issuer: str
+    synthetic: bool
+    rows: int
+    columns: int
+    row_mm: float
+    column_mm: float
+    orientation: tuple[float, ...]
+    position: tuple[float, ...]
+    info: Info
+
+
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Real archives break the standard in small ways; pydicom's warnings about them can quote names, so they are dropped."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def read_dataset(path: Path, tags: list[int | str] | None = None) -> FileDataset:
+    """The DICOM data set in a file, with or without the 128-byte preamble; without pixels where tags are given.
+
+    Raises InputError when the file is no DICOM file or is damaged.
+    """
+    numbers = None if tags is None else [int(Tag(tag)) for tag in tags]
+    with quiet_pydicom():
+        try:
+            return pydicom.dcmread(path, stop_before_pixels=tags is not None, specific_tags=numbers, force=_lacks_preamble(path))
+        except InvalidDicomError:
+            raise InputError("It is no DICOM, NIfTI or NRRD file.") from None
+        except UNREADABLE as error:
+            raise InputError(f"The DICOM header is damaged or cut short ({type(error).__name__}).") from error
+
+
+def _lacks_preamble(path: Path) -> bool:
+    """Whether the file starts with a group 0002 or 0008 element, as files without the DICOM preamble do."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+    except OSError as error:
+        raise InputError(f"It cannot be opened: {error.strerror}.") from error
+    return len(start) == 8 and start[:2] in (b"\x02\x00", b"\x08\x00") and start[3] == 0
+
+
+def read_header(path: Path, *, eight_bit: bool = False) -> SliceHeader:
+    """The header of a CT slice. eight_bit: for masks, which are stored as pictures of one byte.
+
+    Raises InputError or NotCTError with the reason when the file is no slice of an axial CT series.
+    """
+    header = read_dataset(path, TAGS)
+    with quiet_pydicom():
+        try:
+            _check_kind(header, eight_bit)
+            return _slice_header(path, header)
+        except InputError:
+            raise
+        except UNREADABLE as error:
+            raise InputError(f"The DICOM header is damaged or cut short ({type(error).__name__}).") from error
+
+
+def _check_kind(header: FileDataset, eight_bit: bool) -> None:
+    sop_class = str(header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID") or "")
+    modality = str(header.get("Modality") or "")
+    values = header.get("ImageType") or ()
+    image_type = {str(value).strip().upper() for value in ([values] if isinstance(values, str) else values)}
+    image_type |= {word for value in image_type for word in value.split()}
+    if sop_class != CT_IMAGE:
+        name = UID(sop_class).name if sop_class else "none"
+        if modality in ("", "CT"):
+            raise NotCTError(f"Its SOP class is {name}, not CT Image Storage.")
+        raise NotCTError(f"Its modality is {modality} ({name}); only CT is imported.")
+    if modality != "CT":
+        raise NotCTError(f"Its modality is {modality or 'missing'}; only CT is imported.")
+    if image_type & LOCALIZER_WORDS:
+        raise NotCTError("It is a scout (localizer) image.")
+    if image_type & PICTURE_WORDS:
+        raise NotCTError("It is a secondary capture (screen save, protocol or dose report).")
+    if image_type & PROJECTION_WORDS:
+        raise NotCTError("It is a projection (MIP or rendering); its densities are not those of a slice.")
+    if int(header.get("NumberOfFrames") or 1) != 1:
+        raise NotCTError(f"It holds {header.NumberOfFrames} frames; only CT series of one file a slice are imported.")
+    if int(header.SamplesPerPixel) != 1 or str(header.PhotometricInterpretation) != "MONOCHROME2":
+        raise NotCTError(f"Its pixels are {header.PhotometricInterpretation}, a CT's are MONOCHROME2.")
+    if int(header.BitsStored) <= 8 and not eight_bit:
+        raise NotCTError("It is an 8-bit picture; CT needs 12 bits or more for HU.")
+    rescale_type = str(header.get("RescaleType") or "").strip().upper()
+    if rescale_type not in HU_TYPES:
+        raise NotCTError(f"Its values are {rescale_type}, not HU.")
+
+
+def _slice_header(path: Path, header: FileDataset) -> SliceHeader:
+    for keyword in ("SeriesInstanceUID", "SOPInstanceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
+        if not header.get(keyword):
+            raise InputError(f"Its header lacks {keyword}: without it the slice has no place.")
+    orientation = tuple(float(v) for v in header.ImageOrientationPatient)
+    position = tuple(float(v) for v in header.ImagePositionPatient)
+    row_mm, column_mm = (float(v) for v in header.PixelSpacing)
+    if len(orientation) != 6 or len(position) != 3 or not np.all(np.isfinite([*orientation, *position, row_mm, column_mm])):
+        raise InputError("Its position or orientation in the patient is not made of finite numbers.")
+    rows, columns = int(header.Rows), int(header.Columns)
+    if not (4 <= rows <= MAX_SIDE and 4 <= columns <= MAX_SIDE):
+        raise InputError(f"It has {columns} × {rows} pixels; allowed are 4 to {MAX_SIDE} along each side.")
+    return SliceHeader(
+        path=path,
+        sop_uid=str(header.SOPInstanceUID),
+        series_uid=str(header.SeriesInstanceUID),
+        study_uid=str(header.get("StudyInstanceUID") or ""),
+        frame_uid=str(header.get("FrameOfReferenceUID") or ""),
+        patient_id=str(header.get("PatientID") or "").strip(),
+        issuer=str(header.get("IssuerOfPatientID") or "").strip(),
+        synthetic=is_synthetic(header),
+        rows=rows,
+        columns=columns,
+        row_mm=row_mm,
+        column_mm=column_mm,
+        orientation=orientation,
+        position=position,
+        info=series_info(header),
+    )
+
+
+def is_synthetic(header: FileDataset) -> bool:
+    """Whether Synthetic Data (0008,001C) is YES."""
+    element = header.get(Tag(SYNTHETIC_DATA))
+    value = "" if element is None else element.value
+    return (value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)).strip().upper() == "YES"

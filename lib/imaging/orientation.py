@@ -1,0 +1,37 @@
+"""The one orientation in which volumes are worked on: columns to the left, rows to the back, slices to the head."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lesionlabel.lesions.volume import Geometry
+
+
+def nearest_axes(geometry: Geometry) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
+    """The grid axis (0 column, 1 row, 2 slice) that lies nearest to left, back and head, and whether it runs the other way."""
+    directions = geometry.affine[:3, :3] / np.asarray(geometry.spacing)
+    best = max(permutations(range(3)), key=lambda axes: sum(abs(directions[world, axis]) for world, axis in enumerate(axes)))
+    first, second, third = (bool(directions[world, axis] < 0) for world, axis in enumerate(best))
+    return (best[0], best[1], best[2]), (first, second, third)
+
+
+def to_canonical(voxels: NDArray[np.int16], geometry: Geometry) -> tuple[NDArray[np.int16], Geometry]:
+    """Permute and flip voxels (slice, row, column) so that columns run to the left, rows to the back, slices to the head.
+
+    Nothing is interpolated: an oblique grid keeps its angles and only its nearest axes are put in order. Returns a view.
+    """
+    axes, turned = nearest_axes(geometry)
+    affine = geometry.affine.copy()
+    sizes = geometry.shape[::-1]
+    for world, (axis, turn) in enumerate(zip(axes, turned, strict=True)):
+        column = geometry.affine[:3, axis]
+        affine[:3, world] = -column if turn else column
+        if turn:
+            affine[:3, 3] += column * (sizes[axis] - 1)
+    moved = voxels.transpose([2 - axes[2], 2 - axes[1], 2 - axes[0]])
+    flipped = moved[tuple(slice(None, None, -1 if turn else None) for turn in reversed(turned))]
+    slices, rows, columns = flipped.shape
+    return flipped, Geometry((slices, rows, columns), affine)
