@@ -31,7 +31,7 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 test: check
-	$(BIN)/python -m pytest -n 2 tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
@@ -41,7 +41,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/augmentation.py
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/click_segmenter.py
-	$(BIN)/python benchmarks/click.py
+	$(BIN)/python benchmarks/click_http.py
 
 wheel: $(READY)
 	$(BIN)/python -m build --wheel --no-isolation

@@ -1,0 +1,71 @@
+"""The MONAI Label app: where its tasks, datastore and strategies come from. The code is in the package."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monailabel.interfaces.app import MONAILabelApp
+
+import lesionlabel
+from lesionlabel.datastore.answers import AnswerLog
+from lesionlabel.datastore.curate import Curator
+from lesionlabel.datastore.curated import CuratedDatastore
+from lesionlabel.infers.desk import Desk
+from lesionlabel.infers.dispatch import dispatch
+from lesionlabel.infers.lesion_classifier import LesionClassifier, LesionClassifierForSlicer
+from lesionlabel.lesions.errors import InputError
+from lesionlabel.settings import Settings
+from lesionlabel.strategies.first import First
+from lesionlabel.strategies.most_informative import MostInformative
+from lesionlabel.strategies.random import Random
+from lesionlabel.trainers.lesion_classifier import LesionClassifierTrainer
+
+
+class LesionLabelApp(MONAILabelApp):
+    def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
+        # MONAI Label logs requests, image ids and paths at INFO.
+        logging.getLogger("monailabel").setLevel(logging.WARNING)
+        self.settings = Settings()
+        self.desk = Desk(self.settings)
+        super().__init__(
+            app_dir=app_dir,
+            studies=studies,
+            conf=conf,
+            name="LesionLabel",
+            description="Focal liver lesions on portal-venous CT. Research software, not for clinical use.",
+            version=lesionlabel.__version__,
+            labels=self.settings.classes.names,
+        )
+
+    def init_datastore(self) -> CuratedDatastore:
+        if self.studies.startswith(("http://", "https://")):
+            raise InputError(
+                "Studies on a DICOMweb server are not supported yet. Import the series into a folder and serve that."
+            )
+        studies = Path(self.studies).resolve()
+        self.answers = AnswerLog(studies / "labels" / "history" / "answers")
+        self.curated = CuratedDatastore(studies, Curator(self.desk.store.open, self.settings.classes, self.answers))
+        return self.curated
+
+    def init_infers(self) -> dict[str, Any]:
+        return {
+            "lesion_classifier": LesionClassifier(self.desk),
+            "lesion_classifier_slicer": LesionClassifierForSlicer(self.desk),
+        }
+
+    def init_trainers(self) -> dict[str, Any]:
+        return {"lesion_classifier": LesionClassifierTrainer(self.settings, self.desk.store)}
+
+    def init_strategies(self) -> dict[str, Any]:
+        return {
+            "random": Random(np.random.default_rng()),
+            "first": First(),
+            "most_informative": MostInformative(Path(self.studies).resolve(), self.answers, self.desk.versions),
+        }
+
+    def infer(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
+        """Answers for ids in the datastore only; the base class would open any path of the server that a client names."""
+        return dispatch(self._infers, datastore or self.curated, self.answers, request)

@@ -1,0 +1,81 @@
+"""All curated lesions of a studies folder, with the context that each ROI is cut from."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Literal
+
+from lesionlabel.datastore.curated import FINAL, CuratedDatastore
+from lesionlabel.imaging.sidecar import read_sidecar
+from lesionlabel.imaging.store import VolumeStore
+from lesionlabel.lesions.classes import ClassList
+from lesionlabel.lesions.cohort import Cohort, CohortLesion
+from lesionlabel.lesions.errors import InputError
+from lesionlabel.lesions.lesion import Lesion
+from lesionlabel.lesions.roi import cut_context
+
+logger = logging.getLogger(__name__)
+
+Kind = Literal["patients", "phantom"]
+
+
+def curated_lesions(datastore: CuratedDatastore, classes: ClassList) -> dict[str, list[Lesion]]:
+    """The lesions of the current final labels by image id; those of a class that is not configured are left out, and counted."""
+    found: dict[str, list[Lesion]] = {}
+    others: Counter[str] = Counter()
+    for image_id in datastore.get_labeled_images():
+        for record in datastore.get_label_info(image_id, FINAL).get("lesions", []):
+            lesion = Lesion.from_json(record)
+            if lesion.label in classes.names:
+                found.setdefault(image_id, []).append(lesion)
+            else:
+                others[lesion.label] += 1
+    for label, count in sorted(others.items()):
+        logger.warning("%d curated lesion(s) of the class %r are left out: it is not in the class list.", count, label)
+    return found
+
+
+def cohort_of(datastore: CuratedDatastore, store: VolumeStore, classes: ClassList, kind: Kind | None = None) -> Cohort:
+    """The cohort that training starts from.
+
+    kind: take only lesions of patients, or only of the phantom. Raises InputError when both are there and none is chosen,
+    or when there is no curated lesion.
+    """
+    lesions = curated_lesions(datastore, classes)
+    sidecars = {image_id: read_sidecar(datastore.studies, image_id) for image_id in lesions}
+    simulated = {image_id for image_id, sidecar in sidecars.items() if sidecar.simulated}
+    counts = {
+        "phantom": sum(len(found) for image_id, found in lesions.items() if image_id in simulated),
+        "patients": sum(len(found) for image_id, found in lesions.items() if image_id not in simulated),
+    }
+    if kind is None and all(counts.values()):
+        raise InputError(
+            f"The studies folder holds {counts['patients']} curated lesion(s) of patients and {counts['phantom']} of the "
+            "phantom. They never train together: choose one kind, 'patients' or 'phantom'."
+        )
+    chosen = {
+        image_id: found for image_id, found in lesions.items() if kind is None or (image_id in simulated) == (kind == "phantom")
+    }
+    if not chosen:
+        wanted = "" if kind is None else f" of the kind {kind!r} (there are {counts})"
+        raise InputError(
+            f"There is no curated lesion{wanted} in the studies folder. "
+            "Save labels whose segments are named by class with the tag 'final' first."
+        )
+    members = []
+    for image_id, found in sorted(chosen.items()):
+        volume = store.open(Path(datastore.get_image_uri(image_id)))
+        for lesion in found:
+            members.append(
+                CohortLesion(
+                    lesion_id=lesion.lesion_id,
+                    patient=sidecars[image_id].patient,
+                    label=lesion.label,
+                    context=cut_context(volume, lesion.contour),
+                    proof=lesion.proof,
+                    saw_model=lesion.saw_model,
+                )
+            )
+    return Cohort(tuple(members), tuple(classes.names))

@@ -1,0 +1,305 @@
+"""MONAI Label's local datastore, made to keep every version, to accept safe names only, and to be shared by processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore, LocalDatastoreModel
+from monailabel.interfaces.datastore import DefaultLabelTag
+
+from lesionlabel.datastore.history import History, sha256_of
+from lesionlabel.datastore.names import HISTORY, IMAGE_EXTENSIONS, require_extension, require_id, require_tag, split_extension
+from lesionlabel.datastore.scan import scan
+from lesionlabel.lesions.errors import InputError, IntegrityError, NotFoundError
+from lesionlabel.lesions.files import write_atomically
+
+FINAL = str(DefaultLabelTag.FINAL.value)
+ORIGINAL = str(DefaultLabelTag.ORIGINAL.value)
+#: Folders changed more recently than this may change again without a new time stamp.
+CLOCK_TICK_NS = 50_000_000
+
+#: (image id, image file, label file, info as sent) -> what curation adds to the info.
+Curate = Callable[[str, Path, Path, dict[str, Any]], dict[str, Any]]
+
+
+class CuratedDatastore(LocalDatastore):
+    """The studies folder. Each save is kept in labels/history before it becomes current; nothing there is ever deleted.
+
+    curate: called on each label saved as final; what it returns is stored in the label's info. The index
+    (datastore_v2.json) follows the files: volumes copied or imported into the folder appear at the next question.
+    """
+
+    def __init__(self, studies: Path, curate: Curate | None = None) -> None:
+        self.studies = studies.resolve()
+        self.history = History(self.studies / "labels" / HISTORY)
+        self._curate = curate
+        self._file_lock = FileLock(self.studies / ".lock")
+        self._index_stamp: int | None = None
+        self._seen: tuple[int, ...] | None = None
+        super().__init__(str(self.studies), extensions=[f"*{e}" for e in IMAGE_EXTENSIONS], auto_reload=False)
+
+    def get_image_uri(self, image_id: str) -> str:
+        """The image's path. Raises NotFoundError for an id that is not in the studies folder."""
+        self._require_image(image_id)
+        return super().get_image_uri(image_id)
+
+    def get_image_info(self, image_id: str) -> dict[str, Any]:
+        self._require_image(image_id)
+        return super().get_image_info(image_id)
+
+    def get_label_uri(self, label_id: str, label_tag: str) -> str:
+        self._require_label(label_id, label_tag)
+        return super().get_label_uri(label_id, label_tag)
+
+    def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
+        """A copy of the label's info. Raises NotFoundError when there is no such label."""
+        return dict(self._require_label(label_id, label_tag).info)
+
+    def get_labels_by_image_id(self, image_id: str) -> dict[str, str]:
+        return dict.fromkeys(self._require_image(image_id).labels, image_id)
+
+    def get_labeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
+        self._follow_files()
+        return super().get_labeled_images(label_tag, labels)
+
+    def get_unlabeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
+        self._follow_files()
+        return super().get_unlabeled_images(label_tag, labels)
+
+    def list_images(self) -> list[str]:
+        self._follow_files()
+        return super().list_images()
+
+    def status(self) -> dict[str, Any]:
+        self._follow_files()
+        return super().status()
+
+    def json(self) -> dict[str, Any]:
+        self._follow_files()
+        return super().json()
+
+    def datalist(self, full_path: bool = True) -> list[dict[str, Any]]:
+        self._follow_files()
+        return super().datalist(full_path)
+
+    def get_dataset_archive(self, limit_cases: int | None) -> str:
+        """A ZIP of the final labels and their images. Raises NotFoundError when nothing is labelled."""
+        if not self.get_labeled_images():
+            raise NotFoundError("No image has a final label yet, so there is no data set to download.")
+        return super().get_dataset_archive(limit_cases)
+
+    def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
+        """Store an image. One with the same id is moved to the history first; its labels stay only if the pixels are the same.
+
+        Raises InputError for an unsafe id or a file ending that is no volume's.
+        """
+        source = Path(image_filename)
+        image_id = require_id(image_id or split_extension(source.name)[0])
+        extension = require_extension(source.name)
+        if extension not in IMAGE_EXTENSIONS:
+            raise InputError(f"A file ending in {extension} is no volume. Allowed: {', '.join(IMAGE_EXTENSIONS)}.")
+        staged = self._stage(source, self.studies)
+        target = self.studies / f"{image_id}{extension}"
+        info = {**(image_info or {}), "ts": int(time.time()), "name": target.name}
+        try:
+            with self._changing() as objects:
+                before = objects.get(image_id)
+                labels = {}
+                if before is not None:
+                    old = self.studies / f"{image_id}{before.image.ext}"
+                    if sha256_of(old) == sha256_of(staged):
+                        labels = before.labels
+                    else:
+                        self._retire(image_id, before, "replaced")
+                os.replace(staged, target)
+                objects[image_id] = ImageLabelModel(image=DataModel(ext=extension, info=info), labels=labels)
+        finally:
+            staged.unlink(missing_ok=True)
+        return image_id
+
+    def remove_image(self, image_id: str) -> None:
+        """Take an image and its labels out of use; all of it moves to the history. Raises NotFoundError."""
+        require_id(image_id)
+        with self._changing() as objects:
+            if image_id not in objects:
+                raise NotFoundError(f"No image {image_id!r} in the studies folder.")
+            self._retire(image_id, objects.pop(image_id), "removed")
+
+    def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
+        """Keep the label for ever, curate it if it is final, and make it the current one. Returns the label's id.
+
+        Raises NotFoundError for an unknown image, InputError for an unsafe tag or file ending.
+        """
+        tag = require_tag(label_tag)
+        extension = require_extension(label_filename)
+        source, image = Path(label_filename), Path(self.get_image_uri(image_id))
+        name = f"{image_id}{extension}"
+        info = {**(label_info or {}), "ts": int(time.time()), "name": name}
+        if tag == FINAL and self._curate is not None:
+            info.update(self._curate(image_id, image, source, info))
+        with self._changing() as objects:
+            if image_id not in objects:
+                raise NotFoundError(f"The image {image_id!r} was removed while its label was saved.")
+            self._keep_current(objects[image_id], image_id, tag)
+            kept = self.history.keep_label(tag, image_id, source, name, info, "saved")
+            folder = Path(self._datastore.label_path(tag))
+            folder.mkdir(parents=True, exist_ok=True)
+            assert kept.file is not None
+            os.replace(self._stage(kept.file, folder), folder / name)
+            before = objects[image_id].labels.get(tag)
+            if before is not None and before.ext != extension:
+                (folder / f"{image_id}{before.ext}").unlink(missing_ok=True)
+            self._set_label(objects, image_id, tag, DataModel(ext=extension, info=info))
+        return image_id
+
+    def remove_label(self, label_id: str, label_tag: str) -> None:
+        """Take a label out of use; it stays in the history. Raises NotFoundError."""
+        self._require_label(label_id, label_tag)
+        with self._changing() as objects:
+            label = self._keep_current(objects[label_id], label_id, label_tag)
+            if label is None:
+                raise NotFoundError(f"No label of image {label_id!r} with the tag {label_tag!r}.")
+            self.history.keep_label(label_tag, label_id, None, "", label.info, "removed")
+            (Path(self._datastore.label_path(label_tag)) / f"{label_id}{label.ext}").unlink(missing_ok=True)
+            self._set_label(objects, label_id, label_tag, None)
+
+    def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
+        require_id(image_id)
+        with self._changing() as objects:
+            if image_id not in objects:
+                raise NotFoundError(f"No image {image_id!r} in the studies folder.")
+            before = objects[image_id]
+            objects[image_id] = ImageLabelModel(
+                image=DataModel(ext=before.image.ext, info={**before.image.info, **info}), labels=before.labels
+            )
+
+    def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
+        """Add to a label's info, and keep the result as a version of its own. Raises NotFoundError."""
+        self._require_label(label_id, label_tag)
+        with self._changing() as objects:
+            label = self._keep_current(objects[label_id], label_id, label_tag)
+            if label is None:
+                raise NotFoundError(f"No label of image {label_id!r} with the tag {label_tag!r}.")
+            changed = DataModel(ext=label.ext, info={**label.info, **info})
+            self._set_label(objects, label_id, label_tag, changed)
+            self._keep_current(objects[label_id], label_id, label_tag, "info changed")
+
+    def _require_image(self, image_id: str) -> ImageLabelModel:
+        self._follow_files()
+        found = self._datastore.objects.get(require_id(image_id))
+        if found is None:
+            raise NotFoundError(f"No image {image_id!r} in the studies folder. GET /datastore/?output=all lists the images.")
+        return found
+
+    def _require_label(self, label_id: str, label_tag: str) -> DataModel:
+        label = self._require_image(label_id).labels.get(require_tag(label_tag))
+        if label is None:
+            raise NotFoundError(f"No label of image {label_id!r} with the tag {label_tag!r}.")
+        return label
+
+    @staticmethod
+    def _set_label(objects: dict[str, ImageLabelModel], image_id: str, tag: str, label: DataModel | None) -> None:
+        """Give the image a copy of its entry with that label, or without one: readers in other threads see old or new."""
+        before = objects[image_id]
+        labels = {t: known for t, known in before.labels.items() if t != tag} | ({} if label is None else {tag: label})
+        objects[image_id] = ImageLabelModel(image=before.image, labels=labels)
+
+    def _keep_current(self, entry: ImageLabelModel, image_id: str, tag: str, event: str = "found") -> DataModel | None:
+        """The current label, once it is in the history just as it is."""
+        label = entry.labels.get(tag)
+        if label is None:
+            return None
+        name = f"{image_id}{label.ext}"
+        file = Path(self._datastore.label_path(tag)) / name
+        kept = [version for version in self.history.labels(tag, image_id) if version.file is not None]
+        if file.exists() and not (kept and kept[-1].info == label.info and kept[-1].sha256 == sha256_of(file)):
+            self.history.keep_label(tag, image_id, file, name, label.info, event)
+        return label
+
+    def _retire(self, image_id: str, entry: ImageLabelModel, event: str) -> None:
+        for tag, label in entry.labels.items():
+            self._keep_current(entry, image_id, tag)
+            self.history.keep_label(tag, image_id, None, "", label.info, f"image {event}")
+            (Path(self._datastore.label_path(tag)) / f"{image_id}{label.ext}").unlink(missing_ok=True)
+        image = self.studies / f"{image_id}{entry.image.ext}"
+        if image.exists():
+            self.history.keep_image(image_id, [image, self.studies / f"{image_id}.series.json"], entry.image.info, event)
+
+    @staticmethod
+    def _stage(source: Path, folder: Path) -> Path:
+        """A copy of source under a temporary name in folder, where a rename puts it in place."""
+        handle, name = tempfile.mkstemp(dir=folder, prefix=".new-")
+        with os.fdopen(handle, "wb") as target, source.open("rb") as stream:
+            shutil.copyfileobj(stream, target, 1 << 20)
+            target.flush()
+            os.fsync(target.fileno())
+        Path(name).chmod(0o644)
+        return Path(name)
+
+    @contextmanager
+    def _changing(self) -> Iterator[dict[str, ImageLabelModel]]:
+        """The index's entries to change, alone among threads and processes; written when the block ends well."""
+        with self._file_lock:
+            self._read_index()
+            objects = dict(self._datastore.objects)
+            yield objects
+            self._replace_objects(objects)
+
+    def _replace_objects(self, objects: dict[str, ImageLabelModel]) -> None:
+        self._datastore = self._datastore.model_copy(update={"objects": objects})
+        self._update_datastore_file(lock=False)
+
+    def _follow_files(self) -> None:
+        """Bring the index up to date if a folder or the index changed since it was last looked at."""
+        if self._seen is None or self._seen != self._stamps():
+            self._reconcile_datastore()
+
+    def _stamps(self) -> tuple[int, ...]:
+        folders = (self.studies, self.studies / "labels", self.studies / "labels" / FINAL, self.studies / "labels" / ORIGINAL)
+        return tuple(folder.stat().st_mtime_ns if folder.exists() else 0 for folder in folders)
+
+    def _reconcile_datastore(self) -> None:
+        with self._file_lock:
+            stamps = self._stamps()
+            self._read_index()
+            objects = scan(self.studies, self._datastore.objects, self.history)
+            if objects != self._datastore.objects:
+                self._replace_objects(objects)
+                stamps = self._stamps()
+        self._seen = stamps if time.time_ns() - max(stamps) > CLOCK_TICK_NS else None
+
+    def _read_index(self) -> None:
+        path = Path(self._datastore_config_path)
+        try:
+            stamp = path.stat().st_mtime_ns
+        except FileNotFoundError:
+            return
+        if stamp == self._index_stamp:
+            return
+        try:
+            model = LocalDatastoreModel.model_validate_json(path.read_bytes())
+        except ValueError as error:
+            raise IntegrityError(
+                f"{path} is damaged: {error}. Move it away and start again: "
+                "it is rebuilt from the files and from labels/history, with nothing lost."
+            ) from error
+        model.base_path = self._datastore_path
+        self._datastore, self._index_stamp = model, stamp
+
+    def _init_from_datastore_file(self, throw_exception: bool = False) -> None:
+        with self._file_lock:
+            self._read_index()
+
+    def _update_datastore_file(self, lock: bool = True) -> None:
+        with self._file_lock:
+            path = Path(self._datastore_config_path)
+            write_atomically(path, self._datastore.model_dump_json(exclude={"base_path"}, indent=2).encode())
+            self._index_stamp = path.stat().st_mtime_ns

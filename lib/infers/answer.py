@@ -1,0 +1,168 @@
+"""From a volume and a question to the answer: contour, ROI, probabilities, and what a reader has to be told with them.
+
+The server and the command line both answer through `answer`; there is no other path.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lesionlabel.infers.asked import Asked
+from lesionlabel.infers.notes import PHANTOM_MODEL, SIMULATED, TOO_SMALL_MM, Facts, closed_set, display, reader_notes
+from lesionlabel.infers.outline import outline
+from lesionlabel.lesions.contour import Contour
+from lesionlabel.lesions.densities import LesionDensity, lesion_densities, nearby_vein
+from lesionlabel.lesions.phase import Phase
+from lesionlabel.lesions.roi import Context, Placement, cut_context, cut_roi
+from lesionlabel.lesions.segmenter import Segmenter
+from lesionlabel.lesions.volume import Volume
+from lesionlabel.registry.classifier import Classifier
+
+#: The answer must not change when the diameter is this much smaller or larger.
+DIAMETER_FACTORS = (0.9, 1.1)
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """An answer, and what is needed to draw it.
+
+    json: what the client gets. contour: in volume's voxels. volume: that was asked about. label: the most probable class,
+    None where no type was given. text: one line to show beside the lesion. entropy: of the probabilities, as a share of
+    the largest possible; None where no type was given.
+    """
+
+    json: dict[str, Any]
+    contour: Contour
+    volume: Volume
+    label: str | None
+    text: str
+    entropy: float | None
+
+
+def answer(
+    volume: Volume, asked: Asked, classifier: Classifier, segmenter: Segmenter, phase: Phase, simulated: bool = False
+) -> Answer:
+    """Answer one question about one lesion.
+
+    phase: of the volume. simulated: whether the volume is the phantom's. Raises OutsideVolumeError and InputError as outline.
+    """
+    outlined = outline(volume, asked, segmenter)
+    contour = outlined.contour
+    context = cut_context(volume, contour)
+    diameter_mm = contour.diameter_px * volume.geometry.pixel_mm
+    density = lesion_densities(volume, contour)
+    vein = nearby_vein(volume, contour)
+    refusal = _refusal(phase, asked.override_phase, diameter_mm)
+    probabilities, changes = (None, None) if refusal else _probabilities(volume, contour, context, classifier)
+    lesion = _lesion(volume, contour, diameter_mm, outlined.how)
+    facts = Facts(
+        class_names=classifier.class_names,
+        class_mix=classifier.class_mix,
+        trained_on=classifier.trained_on,
+        simulated=simulated,
+        refusal=refusal,
+        phase=phase,
+        phase_overridden=asked.override_phase and phase.refused,
+        diameter_mm=diameter_mm,
+        slice_index=lesion["slice"],
+        density=density,
+        vein_hu=vein,
+        changes_with_slice=changes,
+        padded=context.padded,
+    )
+    label = None if probabilities is None else classifier.class_names[int(np.argmax(probabilities))]
+    text = display(classifier.class_names, probabilities, refusal)
+    json = {
+        "prediction": _prediction(classifier.class_names, probabilities),
+        "display": text,
+        "answered": probabilities is not None,
+        "why_not": refusal,
+        "lesion": lesion,
+        "densities": _densities(density, vein),
+        "changes_with_slice": changes,
+        "phase": {
+            "name": phase.name,
+            "sentence": phase.sentence,
+            "refused": phase.refused,
+            "overridden": facts.phase_overridden,
+            "aorta_hu": phase.aorta_hu,
+            "liver_hu": phase.liver_hu,
+        },
+        "model": {
+            "version": classifier.version,
+            "sha256": classifier.sha256,
+            "trained_on": classifier.trained_on,
+            "temperature": classifier.temperature,
+            "class_mix": classifier.class_mix,
+        },
+        "simulated": simulated,
+        "closed_set": closed_set(classifier.class_names),
+        "warnings": [w for w, holds in ((PHANTOM_MODEL, classifier.trained_on == "phantom"), (SIMULATED, simulated)) if holds],
+        "reader_notes": reader_notes(facts),
+    }
+    return Answer(json, contour, volume, label, text, None if probabilities is None else _entropy(probabilities))
+
+
+def _refusal(phase: Phase, override: bool, diameter_mm: float) -> str | None:
+    if phase.refused and not override:
+        return f"{phase.sentence} No type is given. Set override_phase to true if it is portal-venous after all."
+    if diameter_mm < TOO_SMALL_MM:
+        return f"The lesion is {diameter_mm:.1f} mm across: below {TOO_SMALL_MM:.0f} mm it is too small to characterise."
+    return None
+
+
+def _probabilities(
+    volume: Volume, contour: Contour, context: Context, classifier: Classifier
+) -> tuple[NDArray[np.float64], bool]:
+    """The lesion's probabilities, and whether its class changes in the slices beside or with ±10 % of the diameter."""
+    rois = [cut_roi(context)]
+    for factor in DIAMETER_FACTORS:
+        margin = ((1 + 2 * context.unscaled_margin) * factor - 1) / 2
+        rois.append(cut_roi(context, Placement(margin=margin)))
+    for beside in (contour.slice_index - 1, contour.slice_index + 1):
+        if 0 <= beside < volume.geometry.shape[0]:
+            rois.append(cut_roi(cut_context(volume, Contour(beside, contour.points))))
+    rows = classifier.probabilities(np.stack(rois))
+    return rows[0], bool(np.any(rows.argmax(axis=1) != rows[0].argmax()))
+
+
+def _prediction(names: tuple[str, ...], probabilities: NDArray[np.float64] | None) -> list[dict[str, Any]]:
+    if probabilities is None:
+        return []
+    return [{"idx": i, "label": name, "score": float(probabilities[i])} for i, name in enumerate(names)]
+
+
+def _lesion(volume: Volume, contour: Contour, diameter_mm: float, how: str) -> dict[str, Any]:
+    x, y = contour.centre
+    points = np.column_stack([contour.points, np.full(len(contour.points), float(contour.slice_index))])
+    points = np.vstack([points, [x, y, contour.slice_index]])
+    native, lps = volume.to_native(points), volume.geometry.to_lps(points)
+    slice_axis = int(np.argmin(np.ptp(native[:-1], axis=0)))
+    return {
+        "outlined_by": how,
+        "diameter_mm": round(diameter_mm, 1),
+        "slice": round(float(native[-1, slice_axis])),
+        "centre_voxel": np.round(native[-1], 2).tolist(),
+        "centre_lps": np.round(lps[-1], 2).tolist(),
+        "contour_voxel": np.round(native[:-1], 2).tolist(),
+        "contour_lps": np.round(lps[:-1], 2).tolist(),
+    }
+
+
+def _densities(density: LesionDensity, vein: float | None) -> dict[str, Any]:
+    return {
+        "mean_hu": round(density.mean_hu, 1),
+        "sd_hu": round(density.sd_hu, 1),
+        "pixels": density.pixels,
+        "nearby_vein_hu": None if vein is None else round(vein, 1),
+    }
+
+
+def _entropy(probabilities: NDArray[np.float64]) -> float:
+    positive = probabilities[probabilities > 0]
+    return float(-(positive * np.log(positive)).sum() / math.log(len(probabilities)))

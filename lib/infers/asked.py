@@ -1,0 +1,125 @@
+"""What a client asked: where the lesion is, in one of five ways, read from the loose parameters that clients send."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lesionlabel.lesions.errors import InputError
+
+Point = tuple[float, float, float]
+
+#: Diameters in mm that are taken for a lesion's.
+DIAMETER_MM = (1.0, 300.0)
+WAYS = (
+    "Give one of: point or foreground [i, j, k] (with diameter_mm, or alone to have the lesion outlined), "
+    "center_lps [x, y, z] with diameter_mm, points [[i, j, k], [i, j, k]] (the ends of its diameter), or a label file."
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Exactly one of click, centre_lps, ends and label_file is set.
+
+    click: voxel index (i, j, k) in the file's own grid. centre_lps: LPS mm. ends: both ends of a diameter, voxel indices.
+    diameter_mm: with click or centre_lps. label_file: a segmentation; segment: which of its segments, by name; label_info:
+    names of its values. override_phase: answer although the image does not look portal-venous.
+    """
+
+    click: Point | None = None
+    centre_lps: Point | None = None
+    ends: tuple[Point, Point] | None = None
+    diameter_mm: float | None = None
+    label_file: Path | None = None
+    segment: str | None = None
+    label_info: Any = None
+    override_phase: bool = False
+
+
+def read_request(request: dict[str, Any]) -> Asked:
+    """What the request asks. Parameters that are empty, None or 0, as 3D Slicer sends unset ones, count as not given.
+
+    Raises InputError when no way or several are given, or a value is of the wrong kind.
+    """
+    click = _click(request)
+    centre = _point(request["center_lps"], "center_lps") if _given(request, "center_lps") else None
+    ends = _ends(request["points"]) if _given(request, "points") else None
+    label_file = request.get("label_file")
+    ways = [name for name, way in (("point", click), ("center_lps", centre), ("points", ends), ("label", label_file)) if way]
+    if len(ways) != 1:
+        raise InputError(f"{'No lesion was' if not ways else ' and '.join(ways) + ' were all'} given. {WAYS}")
+    diameter = _diameter(request["diameter_mm"]) if _given(request, "diameter_mm") else None
+    if centre is not None and diameter is None:
+        raise InputError(f"center_lps needs diameter_mm as well. {WAYS}")
+    if diameter is not None and (ends is not None or label_file is not None):
+        raise InputError(f"diameter_mm does not go with {ways[0]}, which has a size of its own. {WAYS}")
+    return Asked(
+        click=click,
+        centre_lps=centre,
+        ends=ends,
+        diameter_mm=diameter,
+        label_file=label_file if isinstance(label_file, Path) else None,
+        segment=str(request["segment"]) if _given(request, "segment") else None,
+        label_info=request.get("label_info"),
+        override_phase=_flag(request.get("override_phase", False)),
+    )
+
+
+def _given(request: dict[str, Any], name: str) -> bool:
+    value = request.get(name)
+    return not (value is None or value in ("", "0", 0) or (isinstance(value, list | tuple) and len(value) == 0))
+
+
+def _click(request: dict[str, Any]) -> Point | None:
+    """point, or the last of foreground, which is one point or 3D Slicer's list of them."""
+    name = "point" if _given(request, "point") else "foreground"
+    if not _given(request, name):
+        return None
+    value = request[name]
+    if isinstance(value, list | tuple) and isinstance(value[-1], list | tuple):
+        value = value[-1]
+    return _point(value, name)
+
+
+def _point(value: Any, name: str) -> Point:
+    try:
+        x, y, z = (float(v) for v in value)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} must be three numbers, got {_short(value)}.") from None
+    if not all(map(math.isfinite, (x, y, z))):
+        raise InputError(f"{name} must be three finite numbers, got {_short(value)}.")
+    return x, y, z
+
+
+def _ends(value: Any) -> tuple[Point, Point]:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise InputError(f"points must be the two ends of a diameter, [[i, j, k], [i, j, k]], got {_short(value)}.")
+    return _point(value[0], "points"), _point(value[1], "points")
+
+
+def _diameter(value: Any) -> float:
+    low, high = DIAMETER_MM
+    try:
+        diameter = float(value)
+    except (TypeError, ValueError):
+        diameter = math.nan
+    if not low <= diameter <= high:
+        raise InputError(f"diameter_mm must be a number from {low:.0f} to {high:.0f}, got {_short(value)}.")
+    return diameter
+
+
+def _flag(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if str(value).casefold() in ("true", "1", "yes"):
+        return True
+    if str(value).casefold() in ("false", "0", "no", "", "none"):
+        return False
+    raise InputError(f"override_phase must be true or false, got {_short(value)}.")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"

@@ -1,0 +1,75 @@
+"""Where questions are answered: the open volumes, the serving model and the segmenter, shared by server and command line."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from lesionlabel.datastore.names import split_extension
+from lesionlabel.imaging.sidecar import read_sidecar
+from lesionlabel.imaging.store import VolumeStore
+from lesionlabel.infers.answer import Answer, answer
+from lesionlabel.infers.asked import Asked
+from lesionlabel.lesions.phase import Phase, check_phase
+from lesionlabel.lesions.segmenter import RadialSegmenter, Segmenter
+from lesionlabel.lesions.volume import Volume
+from lesionlabel.registry.versions import Versions
+from lesionlabel.settings import Settings
+
+#: Volumes that stay mapped, with what was found out about them. Mapped is not held: the memory is the page cache's.
+MAPPED_VOLUMES = 64
+
+
+@dataclass(eq=False)
+class OpenImage:
+    """A mapped volume. simulated: whether it is the phantom's."""
+
+    volume: Volume
+    simulated: bool
+
+    @cached_property
+    def phase(self) -> Phase:
+        return check_phase(self.volume)
+
+
+class Desk:
+    """Answers questions about images by path. Safe to use from several threads."""
+
+    def __init__(self, settings: Settings, segmenter: Segmenter | None = None) -> None:
+        self.settings = settings
+        self.store = VolumeStore(settings.volumes_folder, int(settings.volume_cache_gib * 2**30))
+        self.versions = Versions(settings)
+        self.segmenter: Segmenter = segmenter or RadialSegmenter()
+        self._open: OrderedDict[tuple[str, int, int, int], OpenImage] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def open(self, path: Path) -> OpenImage:
+        """The image at path, mapped. Raises what VolumeStore.open raises."""
+        if path.is_dir():
+            return OpenImage(self.store.open(path), simulated=False)
+        found = path.stat()
+        key = (str(path), found.st_ino, found.st_size, found.st_mtime_ns)
+        with self._lock:
+            known = self._open.get(key)
+            if known is not None:
+                self._open.move_to_end(key)
+                return known
+        image_id, _ = split_extension(path.name)
+        image = OpenImage(self.store.open(path), simulated=read_sidecar(path.parent, image_id).simulated)
+        with self._lock:
+            self._open[key] = image
+            while len(self._open) > MAPPED_VOLUMES:
+                self._open.popitem(last=False)
+        return image
+
+    def answer(self, path: Path, asked: Asked) -> Answer:
+        """Answer a question about the image at path with the serving model.
+
+        Raises NoModelError when none serves, IntegrityError when it was changed, and what outline and VolumeStore.open raise.
+        """
+        classifier = self.versions.champion()
+        image = self.open(path)
+        return answer(image.volume, asked, classifier, self.segmenter, image.phase, image.simulated)

@@ -1,0 +1,89 @@
+"""What a reader is told beside a lesion type, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lesionlabel import NOT_FOR_CLINICAL_USE
+from lesionlabel.lesions.densities import LesionDensity
+from lesionlabel.lesions.phase import Phase
+
+#: Below this diameter no type is given.
+TOO_SMALL_MM = 10.0
+NOT_CLINICAL = NOT_FOR_CLINICAL_USE
+PHANTOM_MODEL = "The serving model was trained on simulated images only: its answer says nothing about patients."
+SIMULATED = "This image is simulated."
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that the notes are made from. refusal: why no type is given, None where one is."""
+
+    class_names: tuple[str, ...]
+    class_mix: dict[str, float]
+    trained_on: str
+    simulated: bool
+    refusal: str | None
+    phase: Phase
+    phase_overridden: bool
+    diameter_mm: float
+    slice_index: int
+    density: LesionDensity
+    vein_hu: float | None
+    changes_with_slice: bool | None
+    padded: bool
+
+
+def closed_set(names: tuple[str, ...]) -> str:
+    """The first line of every answer."""
+    return f"Chooses only among {_listed(names)}; HCC, abscess, FNH and others will be misnamed."
+
+
+def rounded_percent(probability: float) -> str:
+    """A probability no finer than 5 %, and never certain."""
+    percent = 5 * round(probability * 20)
+    if percent >= 100:
+        return "over 95 %"
+    return "under 5 %" if percent <= 0 else f"about {percent} %"
+
+
+def display(names: tuple[str, ...], probabilities: NDArray[np.float64] | None, refusal: str | None) -> str:
+    """One line to show beside the lesion: the most probable class, or why there is none."""
+    if probabilities is None:
+        return "too small to characterise" if refusal and "too small" in refusal else "no type: not portal-venous"
+    best = int(np.argmax(probabilities))
+    return f"{names[best]}, {rounded_percent(float(probabilities[best]))}"
+
+
+def reader_notes(facts: Facts) -> list[str]:
+    """Every note that holds, the closed set first."""
+    notes = [closed_set(facts.class_names), NOT_CLINICAL]
+    if facts.refusal:
+        notes.append(facts.refusal)
+    if facts.phase_overridden:
+        notes.append(f"The phase check was overridden. It said: {facts.phase.sentence}")
+    elif not facts.phase.refused:
+        notes.append(facts.phase.sentence)
+    if facts.trained_on == "phantom":
+        notes.append(PHANTOM_MODEL)
+    if facts.simulated:
+        notes.append(SIMULATED)
+    vein = "no vein found nearby" if facts.vein_hu is None else f"nearby vein {facts.vein_hu:.0f} HU"
+    notes.append(
+        f"In the lesion {facts.density.mean_hu:.0f} ± {facts.density.sd_hu:.0f} HU, {vein}, "
+        f"diameter {facts.diameter_mm:.1f} mm, slice {facts.slice_index}."
+    )
+    if facts.changes_with_slice:
+        notes.append("Changes with slice: the type is another in the next slices or with a diameter 10 % smaller or larger.")
+    if facts.padded:
+        notes.append("The lesion lies at the edge of the image; the tissue beyond it is not known.")
+    mix = ", ".join(f"{name} {100 * share:.0f} %" for name, share in facts.class_mix.items())
+    notes.append(f"Probabilities assume this mix of lesions: {mix}.")
+    return notes
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"

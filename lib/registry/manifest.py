@@ -1,0 +1,134 @@
+"""The manifest of a classifier version: what it is, what it was made from, and the hash of every file beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib import resources
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from lesionlabel.lesions.errors import IntegrityError, NoModelError
+
+FORMAT = "lesionlabel-classifier-1"
+MANIFEST_NAME = "manifest.json"
+TrainedOn = Literal["phantom", "patients"]
+
+#: The packages whose code decides what weights come out of a training.
+HASHED_PACKAGES = ("lesions", "augment", "networks", "training", "evaluation", "registry")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything needed to make the weights again and to know whom they have seen.
+
+    class_counts: training lesions per class, in the order of every probability vector. patients: pseudonyms, never names.
+    snapshot: SHA-256 of the cohort's snapshot. temperature: divides the logits. evaluation: the cross-validation report, None
+    where there was none. files: SHA-256 of each file of the bundle by its POSIX path, filled when the bundle is written.
+    """
+
+    version: str
+    created: str
+    class_counts: dict[str, int]
+    trained_on: TrainedOn
+    patients: tuple[str, ...]
+    snapshot: str
+    config: dict[str, Any]
+    seed: int
+    temperature: float
+    evaluation: dict[str, Any] | None
+    code_version: str
+    parents: tuple[str, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(self.class_counts)
+
+    @property
+    def class_mix(self) -> dict[str, float]:
+        """Share of each class among the training lesions: the mix that the probabilities assume."""
+        total = max(sum(self.class_counts.values()), 1)
+        return {name: count / total for name, count in self.class_counts.items()}
+
+    def to_json(self) -> bytes:
+        content = {"format": FORMAT, **asdict(self), "class_names": self.class_names, "class_mix": self.class_mix}
+        return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of the bundle in folder. Raises NoModelError if there is none, IntegrityError if it cannot be used."""
+    path = folder / MANIFEST_NAME
+    try:
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        raise NoModelError(
+            f"No trained model in {folder}. Train one with 'lesionlabel train classifier' and promote it with "
+            "'lesionlabel models promote'."
+        ) from None
+    except ValueError as error:
+        raise IntegrityError(f"{path} is no JSON ({error}), so the model is not used.") from error
+    try:
+        if content["format"] != FORMAT:
+            raise ValueError(f"format {content['format']!r}, expected {FORMAT!r}")
+        manifest = Manifest(
+            version=str(content["version"]),
+            created=str(content["created"]),
+            class_counts={str(name): int(content["class_counts"][name]) for name in content["class_names"]},
+            trained_on=content["trained_on"],
+            patients=tuple(content["patients"]),
+            snapshot=str(content["snapshot"]),
+            config=dict(content["config"]),
+            seed=int(content["seed"]),
+            temperature=float(content["temperature"]),
+            evaluation=content["evaluation"],
+            code_version=str(content["code_version"]),
+            parents=tuple(content["parents"]),
+            files={str(name): str(digest) for name, digest in content["files"].items()},
+        )
+        if manifest.trained_on not in ("phantom", "patients") or not manifest.temperature > 0:
+            raise ValueError(f"trained_on {manifest.trained_on!r}, temperature {manifest.temperature}")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise IntegrityError(f"{path} is not complete ({error!r}), so the model is not used.") from error
+    return manifest
+
+
+def manifest_digest(folder: Path) -> str:
+    """SHA-256 of the manifest in folder, which stands for all that it lists."""
+    return hashlib.sha256((folder / MANIFEST_NAME).read_bytes()).hexdigest()
+
+
+def verify_files(folder: Path, manifest: Manifest, required: tuple[str, ...]) -> dict[str, bytes]:
+    """The content of every file that the manifest lists, once each matches its hash.
+
+    What is returned is what was hashed, so that nothing can change in between. Raises IntegrityError naming the file that
+    differs, is missing, or should be listed and is not.
+    """
+    unlisted = [name for name in required if name not in manifest.files]
+    if unlisted:
+        raise IntegrityError(f"{folder / MANIFEST_NAME} does not list {', '.join(unlisted)}, so the model is not used.")
+    content = {}
+    for name, expected in manifest.files.items():
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name:
+            raise IntegrityError(f"{folder / MANIFEST_NAME} lists {name!r}, which is outside the bundle: it is not used.")
+        try:
+            content[name] = (folder / name).read_bytes()
+        except OSError as error:
+            raise IntegrityError(f"{folder / name} is in the manifest but cannot be read: {error.strerror}.") from error
+        if hashlib.sha256(content[name]).hexdigest() != expected:
+            raise IntegrityError(f"{folder / name} does not match the hash in its manifest: it was changed or damaged.")
+    return content
+
+
+@cache
+def code_version() -> str:
+    """The installed version and the first 12 digits of the SHA-256 of the code that decides about weights."""
+    digest = hashlib.sha256()
+    root = Path(str(resources.files("lesionlabel")))
+    for package in HASHED_PACKAGES:
+        for path in sorted((root / package).glob("*.py")):
+            digest.update(f"{package}/{path.name}\n".encode() + path.read_bytes())
+    return f"{importlib.metadata.version('lesionlabel')}+{digest.hexdigest()[:12]}"

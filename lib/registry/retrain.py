@@ -1,0 +1,145 @@
+"""From a cohort to a candidate version: snapshot, cross-validation, temperature, final training, bundle.
+
+The command and the MONAI Label trainer both call this. It never changes what serves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+
+from lesionlabel.evaluation.crossval import Recipe, check_size, cross_validate, fit, is_simulated
+from lesionlabel.evaluation.report import Report, make_report
+from lesionlabel.lesions.cohort import Cohort, take_snapshot
+from lesionlabel.lesions.errors import InputError
+from lesionlabel.networks.paper_cnn import PaperCNN
+from lesionlabel.registry.bundle import save_bundle, weights_digest
+from lesionlabel.registry.manifest import Manifest, code_version
+from lesionlabel.registry.versions import VersionInfo, Versions
+from lesionlabel.settings import Settings
+from lesionlabel.training.classifier import ClassifierConfig
+from lesionlabel.training.hooks import Progress, ShouldStop, never_stop, no_progress, part_of
+
+#: What can be asked for. "paper" is Frid-Adar's schedule and takes about an hour on two cores; "quick" takes minutes.
+PROFILES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        "paper": Recipe(),
+        "quick": Recipe(
+            profile="quick",
+            amount_per_fold=2000,
+            training=ClassifierConfig(epochs=None, steps=1500, learning_rate=4e-3),
+            reduced=(
+                "2000 augmentations a fold instead of 5000",
+                "1500 steps instead of 150 epochs",
+                "learning rate 4e-3 instead of 1e-3, because there are few steps",
+            ),
+        ),
+    }
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A network trained on a whole cohort, with its manifest and the report on its recipe."""
+
+    network: PaperCNN
+    manifest: Manifest
+    report: Report
+
+
+def train_version(
+    cohort: Cohort,
+    settings: Settings,
+    profile: str = "quick",
+    seed: int = 0,
+    *,
+    progress: Progress = no_progress,
+    should_stop: ShouldStop = never_stop,
+) -> tuple[VersionInfo, Report]:
+    """Train on the cohort and keep the result as a candidate version, which serves only once it is promoted.
+
+    Raises InputError when the cohort or the profile cannot be used, DivergedError, StoppedError.
+    """
+    trained = train_on(cohort, settings, find_recipe(profile), seed, progress=progress, should_stop=should_stop)
+    return Versions(settings).add(trained.network, trained.manifest, trained.report.to_markdown()), trained.report
+
+
+def train_starter(
+    cohort: Cohort,
+    settings: Settings,
+    folder: Path,
+    profile: str = "quick",
+    seed: int = 0,
+    *,
+    progress: Progress = no_progress,
+    should_stop: ShouldStop = never_stop,
+) -> Trained:
+    """Train on a phantom cohort and write the bundle that comes with the package into folder, over an earlier one.
+
+    Raises InputError for a cohort of patients, and as train_version.
+    """
+    if not is_simulated(cohort):
+        raise InputError("A starter is handed on to everyone, so it is trained on the phantom only, never on patients.")
+    trained = train_on(cohort, settings, find_recipe(profile), seed, progress=progress, should_stop=should_stop)
+    manifest = replace(trained.manifest, version=f"starter-{weights_digest(trained.network)[:8]}")
+    save_bundle(folder, trained.network, manifest, trained.report.to_markdown(), over=True)
+    return replace(trained, manifest=manifest)
+
+
+def train_on(
+    cohort: Cohort,
+    settings: Settings,
+    recipe: Recipe,
+    seed: int,
+    *,
+    progress: Progress = no_progress,
+    should_stop: ShouldStop = never_stop,
+) -> Trained:
+    """Snapshot, cross-validate, calibrate, and train on all lesions. Raises as train_version."""
+    simulated = is_simulated(cohort)
+    if list(cohort.class_names) != settings.classes.names:
+        raise InputError(
+            f"The cohort's classes are {', '.join(cohort.class_names)}; the configured ones are "
+            f"{', '.join(settings.classes.names)}. Set LESIONLABEL_CLASS_FILE to the cohort's class list."
+        )
+    check_size(cohort, recipe.n_folds)
+    recipe = replace(recipe, training=replace(recipe.training, device=settings.device))
+    take_snapshot(cohort, settings.snapshots_folder)
+
+    share = recipe.n_folds / (recipe.n_folds + 1)
+    out_of_fold = cross_validate(cohort, recipe, seed, progress=part_of(progress, 0, share), should_stop=should_stop)
+    report = make_report(out_of_fold, settings.classes)
+    final = fit(
+        cohort,
+        recipe,
+        seed,
+        run=recipe.n_folds + 1,
+        sets=recipe.n_folds,
+        progress=part_of(progress, share, 1, "all lesions"),
+        should_stop=should_stop,
+    )
+    now = datetime.now(UTC)
+    manifest = Manifest(
+        version=f"{now:%Y%m%dT%H%M%SZ}-{weights_digest(final.network)[:8]}",
+        created=now.isoformat(timespec="seconds"),
+        class_counts=cohort.counts(),
+        trained_on="phantom" if simulated else "patients",
+        patients=tuple(sorted(set(cohort.patients))),
+        snapshot=cohort.digest,
+        config={**recipe.to_json(), "training": final.record()},
+        seed=seed,
+        temperature=report.temperature,
+        evaluation=report.to_json(),
+        code_version=code_version(),
+    )
+    return Trained(final.network, manifest, report)
+
+
+def find_recipe(profile: str) -> Recipe:
+    """The recipe of a profile. Raises InputError for an unknown one."""
+    if profile not in PROFILES:
+        raise InputError(f"Unknown profile {profile!r}. Allowed: {', '.join(PROFILES)}.")
+    return PROFILES[profile]

@@ -1,0 +1,67 @@
+"""The ASGI app around MONAI Label's: its lifespan, our routes first, the stock app behind them.
+
+Served by `lesionlabel serve`, or by `monailabel start_server --uvicorn_app lesionlabel.server.asgi:app`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, redirect_stdout
+from typing import Any
+
+import torch
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from threadpoolctl import threadpool_limits
+
+# It prints that all origins are allowed, which does not hold here.
+with redirect_stdout(io.StringIO()):
+    from monailabel.app import app as stock
+
+from lesionlabel.server import closed, inference, offloaded, pages
+from lesionlabel.server.errors import JSONErrors
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    # A click's work is small: one thread does it sooner than several that wait for each other, and clicks run side by side.
+    torch.set_num_threads(1)
+    threadpool_limits(1)
+    # Without it MONAI Label's training task waits for ever and says nothing.
+    os.environ.setdefault("PYTHONPATH", "")
+    async with stock.router.lifespan_context(stock):
+        yield
+
+
+def build() -> FastAPI:
+    """Our app with the stock one mounted at /. Call once: it also changes the stock app's middleware."""
+    # The stock app lets pages of any origin read patients' images with the user's credentials.
+    stock.user_middleware = [m for m in stock.user_middleware if m.cls is not CORSMiddleware]
+    stock.add_middleware(JSONErrors)
+    built = FastAPI(title="LesionLabel", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
+    built.add_middleware(JSONErrors)
+    # Closed ones first: /infer/wsi/… would not reach /infer/{model}, but nothing should depend on that.
+    for router in (closed.router, pages.router, inference.router, offloaded.router):
+        built.include_router(router)
+    ours = built.openapi
+
+    def openapi() -> dict[str, Any]:
+        """Our description, completed by the stock one's paths."""
+        schema = ours()
+        other = stock.openapi()
+        for path, methods in other["paths"].items():
+            if not path.startswith(("/proxy", "/infer/wsi", "/batch", "/scoring", "/reload")):
+                schema["paths"][path] = {**methods, **schema["paths"].get(path, {})}
+        components = schema.setdefault("components", {})
+        for kind, entries in other.get("components", {}).items():
+            components[kind] = {**entries, **components.get(kind, {})}
+        return schema
+
+    built.openapi = openapi
+    built.mount("/", stock)
+    return built
+
+
+app = build()

@@ -1,0 +1,150 @@
+"""MONAI Label's endpoints that read or write files, run in threads: there they are coroutines that block the server.
+
+Paths, parameters and JSON are the stock ones; the stock functions do the work.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, BackgroundTasks, Body, Depends, File, Form, UploadFile
+from fastapi.responses import FileResponse
+from monailabel.config import settings as host
+from monailabel.endpoints import activelearning, datastore, session, train
+from monailabel.endpoints.user.auth import RBAC, User
+
+from lesionlabel.datastore.names import require_extension, require_id, require_tag, split_extension
+from lesionlabel.lesions.errors import InputError, NotFoundError
+from lesionlabel.server.inference import read_params
+from lesionlabel.server.running import running_app
+
+router = APIRouter()
+
+
+@contextmanager
+def cleaned_up(background_tasks: BackgroundTasks) -> Iterator[None]:
+    """Do what was put off until after the answer also when there is none: uploaded images must not stay in /tmp."""
+    try:
+        yield
+    except BaseException:
+        for task in background_tasks.tasks:
+            task.func(*task.args, **task.kwargs)
+        raise
+
+
+USER = Depends(RBAC(host.MONAI_LABEL_AUTH_ROLE_USER))
+ANNOTATOR = Depends(RBAC(host.MONAI_LABEL_AUTH_ROLE_ANNOTATOR))
+ADMIN = Depends(RBAC(host.MONAI_LABEL_AUTH_ROLE_ADMIN))
+
+
+@router.put("/datastore/", include_in_schema=False)
+@router.put("/datastore/image")
+def add_image(
+    background_tasks: BackgroundTasks,
+    file: Annotated[UploadFile, File()],
+    image: str | None = None,
+    params: Annotated[str, Form()] = "{}",
+    user: User = ANNOTATOR,
+) -> dict[str, Any]:
+    """Store an image; an earlier one with the same id is kept."""
+    extension = require_extension(file.filename or "")
+    image_id = require_id(image or split_extension(file.filename or "")[0])
+    read_params(params)
+    # The stock function takes the ending from the name, dots in the id included.
+    file.filename = f"upload{extension}"
+    with cleaned_up(background_tasks):
+        return datastore.add_image(background_tasks, image_id, params, file, user.username)
+
+
+@router.put("/datastore/label")
+def save_label(
+    background_tasks: BackgroundTasks,
+    image: str,
+    label: Annotated[UploadFile, File()],
+    params: Annotated[str, Form()] = "{}",
+    tag: str = "final",
+    user: User = ANNOTATOR,
+) -> dict[str, Any]:
+    """Save a label; every earlier version is kept. The answer names the curated lesions and what has to be asked."""
+    label.filename = f"upload{require_extension(label.filename or '')}"
+    require_tag(tag or "final")
+    running_app().datastore().get_image_uri(image)
+    given = read_params(params)
+    if host.MONAI_LABEL_AUTH_ENABLE:
+        given["user"] = user.username
+    with cleaned_up(background_tasks):
+        result = datastore.save_label(background_tasks, image, json.dumps(given), tag, label, user.username)
+    info = running_app().datastore().get_label_info(image, tag or "final")
+    wanted = ("reader", "proof", "saw_model", "lesions", "questions", "not_curated", "curation_problem")
+    return {**result, **{key: info[key] for key in wanted if key in info}}
+
+
+@router.get("/datastore/dataset")
+def download_dataset(background_tasks: BackgroundTasks, limit_cases: int | None = None, user: User = ANNOTATOR) -> FileResponse:
+    """All final labels with their images as a ZIP file."""
+    response = datastore.download_dataset(limit_cases)
+    background_tasks.add_task(Path(response.path).unlink, missing_ok=True)
+    response.background = background_tasks
+    return response
+
+
+@router.put("/session/")
+def create_session(
+    background_tasks: BackgroundTasks,
+    files: Annotated[list[UploadFile], File()],
+    uncompress: bool = False,
+    expiry: int = 0,
+    user: User = USER,
+) -> dict[str, Any]:
+    """Keep an image for a while without storing it. Archives are not unpacked: they could write anywhere."""
+    if uncompress:
+        raise InputError("uncompress=true is not supported. Send the volume as .nii.gz or .nrrd.")
+    for number, file in enumerate(files):
+        # The client's file names may hold a patient's name, or a path.
+        file.filename = f"{number:05d}{split_extension(file.filename or '')[1]}"
+    with cleaned_up(background_tasks):
+        return session.create_session(background_tasks, False, expiry, files)
+
+
+@router.get("/session/{session_id}")
+def get_session(session_id: str, update_ts: bool = False, image: bool = False, user: User = USER) -> Any:
+    return session.get_session(require_id(session_id), update_ts, image)
+
+
+@router.delete("/session/{session_id}")
+def remove_session(session_id: str, user: User = USER) -> Any:
+    return session.remove_session(require_id(session_id))
+
+
+@router.post("/activelearning/{strategy}")
+def next_sample(strategy: str, params: Annotated[dict | None, Body()] = None, user: User = USER) -> dict[str, Any]:
+    """The next image to label, {} when there is none."""
+    known = running_app().info()["strategies"]
+    if strategy not in known:
+        raise NotFoundError(f"No strategy {strategy!r}. Strategies: {', '.join(known)}.")
+    kept = {key: value for key, value in (params or {}).items() if key in ("client_id", "label_tag", "labels")}
+    return activelearning.sample(strategy, kept, user.username)
+
+
+@router.post("/train/{model}")
+def start_training(
+    model: str, params: Annotated[dict | None, Body()] = None, enqueue: bool = False, user: User = ADMIN
+) -> dict[str, Any]:
+    """Start training in the background; what it makes is a candidate, and what serves stays as it is."""
+    trainers = running_app()._trainers
+    if model not in trainers:
+        raise NotFoundError(f"No trainer {model!r}. Trainers: {', '.join(trainers)}.")
+    return train.run_model(model, trainers[model].check(params or {}), False, enqueue)
+
+
+@router.post("/train/")
+def start_all_training(params: Annotated[dict | None, Body()] = None, user: User = ADMIN) -> dict[str, Any]:
+    """Start every trainer, as OHIF does; params may hold one object per trainer."""
+    trainers = running_app()._trainers
+    given = params or {}
+    checked = {name: task.check(given[name] if isinstance(given.get(name), dict) else {}) for name, task in trainers.items()}
+    return {name: {"result": train.run_model(name, checked[name], False, True), "detail": None} for name in trainers}

@@ -1,0 +1,35 @@
+"""The one app object of this process, as our endpoints see it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, cast
+
+from monailabel.interfaces.utils.app import app_instance
+from monailabel.utils.sessions import Sessions
+
+from lesionlabel.datastore.curated import CuratedDatastore
+from lesionlabel.infers.desk import Desk
+from lesionlabel.settings import Settings
+from lesionlabel.trainers.lesion_classifier import LesionClassifierTrainer
+
+
+class RunningApp(Protocol):
+    """What app/main.py's class offers beside MONAI Label's own methods."""
+
+    settings: Settings
+    desk: Desk
+    version: str
+    _trainers: dict[str, LesionClassifierTrainer]
+
+    def info(self) -> dict[str, Any]: ...
+
+    def infer(self, request: dict[str, Any]) -> dict[str, Any]: ...
+
+    def datastore(self) -> CuratedDatastore: ...
+
+    def sessions(self) -> Sessions | None: ...
+
+
+def running_app() -> RunningApp:
+    """The app that MONAI Label made at start."""
+    return cast(RunningApp, app_instance())

@@ -1,0 +1,104 @@
+"""A real server process on a folder of small CTs, and what 3D Slicer's module sends to it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from urllib.error import URLError
+
+import pytest
+
+from lesionlabel.settings import Settings
+
+START_SECONDS = 120
+
+
+def load_module(name: str, path: Path) -> ModuleType:
+    """Import third-party code from a file; its own warnings at import are not ours."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        spec.loader.exec_module(module)
+    return module
+
+
+class Server:
+    """`lesionlabel serve` on a free port, with all state under home."""
+
+    def __init__(self, home: Path, studies: Path) -> None:
+        self.home, self.studies = home, studies
+        self.output = home.parent / "server.txt"
+        self.temporary = home.parent / "tmp"
+        self.process: subprocess.Popen[bytes] | None = None
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self.temporary.mkdir(exist_ok=True)
+        environment = {**os.environ, "LESIONLABEL_HOME": str(self.home), "LESIONLABEL_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
+        environment["TMPDIR"] = str(self.temporary)
+        command = [sys.executable, "-c", "from lesionlabel.cli.main import main; main()", "serve"]
+        command += ["--studies", str(self.studies), "--port", str(self.port)]
+        with self.output.open("ab") as output:
+            self.process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            try:
+                self.get("/info/")
+                return
+            except (URLError, ConnectionError):
+                if self.process.poll() is not None:
+                    break
+                time.sleep(0.2)
+        raise AssertionError(f"The server did not start:\n{self.output.read_text()[-4000:]}")
+
+    def stop(self) -> None:
+        assert self.process is not None
+        self.process.terminate()
+        self.process.wait(30)
+
+    def get(self, path: str) -> dict:
+        with urllib.request.urlopen(self.url + path, timeout=30) as response:
+            return json.load(response)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, tiny_ct, tiny_label, promote_untrained) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("site")
+    promote_untrained(Settings(home=folder / "home", device="cpu"))
+    for number, name in enumerate(("case_a", "case_b", "case_c", "spleen_3", "spleen_8", "spleen_9")):
+        tiny_ct(folder / "studies" / f"{name}.nii.gz", seed=number)
+    (folder / "studies" / "labels" / "final").mkdir(parents=True)
+    tiny_label(folder / "studies" / "labels" / "final" / "spleen_3.nii.gz", {"cyst": 1})
+    running = Server(folder / "home", folder / "studies")
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def slicer_client() -> ModuleType:
+    """The client module that 3D Slicer's MONAI Label extension uses, as the monailabel wheel installs it."""
+    path = Path(sys.prefix) / "monailabel" / "plugins" / "slicer" / "MONAILabel" / "MONAILabelLib" / "client.py"
+    return load_module("monailabel_slicer_client", path)
+
+
+@pytest.fixture
+def client(server: Server, slicer_client: ModuleType, tmp_path: Path):
+    return slicer_client.MONAILabelClient(server.url, tmpdir=str(tmp_path), client_id="reader-1")

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from lesionlabel.cli.training import models_app, train_app
+from lesionlabel.evaluation.crossval import Recipe
+from lesionlabel.lesions.cohort import Cohort, CohortLesion, save_cohort
+from lesionlabel.lesions.errors import InputError, NotFoundError
+from lesionlabel.lesions.lesion import Proof
+from lesionlabel.lesions.roi import Context
+from lesionlabel.registry import retrain
+from lesionlabel.training.classifier import ClassifierConfig
+
+NAMES = ("cyst", "metastasis", "hemangioma")
+
+
+@pytest.fixture
+def cohort_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("LESIONLABEL_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(
+        retrain,
+        "PROFILES",
+        {"tiny": Recipe("tiny", 0, 3, ClassifierConfig(epochs=None, steps=2, batch=8, device="cpu"), ("all but nothing",))},
+    )
+    lesions = []
+    for i in range(12):
+        hu = np.random.default_rng(i).normal(60, 20, (41, 41)).astype(np.float32)
+        context = Context(hu, (20.0, 20.0), 12.0, 0.75)
+        lesions.append(CohortLesion(f"l{i}", f"secret-{i}", NAMES[i % 3], context, Proof.PATHOLOGY, False))
+    save_cohort(Cohort(tuple(lesions), NAMES), tmp_path / "cohort.npz")
+    return tmp_path / "cohort.npz"
+
+
+def run(app, *args: object) -> str:
+    result = CliRunner().invoke(app, [str(a) for a in args], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_train_then_show_then_promote(cohort_file, tmp_path):
+    text = run(train_app, "classifier", "--cohort", cohort_file, "--profile", "tiny", "--out", tmp_path / "report")
+    assert "reduced against the paper: all but nothing" in text
+    assert "accuracy" in text
+    version = text.split("models promote ")[1].split()[0]
+    assert (tmp_path / "report/report.md").read_text() in text
+    assert "candidate" in run(models_app, "list")
+    assert "Trained on patients: 12 lesions of 12 patients" in run(models_app, "show", version)
+    assert version in run(models_app, "promote", version, "--by", "an admin", "--reason", "it is the first")
+    listed = run(models_app, "list")
+    assert f"Serving: {version}, trained on patients" in listed
+    shown = run(models_app, "show", version)
+    assert "by an admin: it is the first" in shown
+    assert "secret-" not in text + listed + shown
+
+
+def test_what_cannot_work_is_said_before_anything_is_trained(cohort_file, tmp_path):
+    for args, why in (
+        (["--cohort", cohort_file, "--profile", "no"], "profile"),
+        (["--profile", "tiny"], "--studies"),
+        (["--cohort", cohort_file, "--studies", tmp_path, "--profile", "tiny"], "either"),
+        (["--cohort", tmp_path / "none.npz", "--profile", "tiny"], "no cohort file"),
+        (["--studies", tmp_path / "none", "--profile", "tiny"], "is not there"),
+        (["--studies", tmp_path, "--kind", "real", "--profile", "tiny"], "kind"),
+    ):
+        with pytest.raises(InputError, match=why):
+            run(train_app, "classifier", *args)
+    with pytest.raises(NotFoundError):
+        run(models_app, "show", "none")

@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from lesionlabel.datastore.curate import Curator
+from lesionlabel.lesions.classes import DEFAULT_CLASSES
+
+
+@pytest.fixture
+def curate(tmp_path, store, answers, tiny_ct, tiny_label):
+    tiny_ct(tmp_path / "ct.nii.gz")
+    curator = Curator(store.open, DEFAULT_CLASSES, answers)
+
+    def run(values, image=None, **info):
+        tiny_label(tmp_path / "label.nii.gz", values)
+        return curator("ct", image or tmp_path / "ct.nii.gz", tmp_path / "label.nii.gz", info)
+
+    return run
+
+
+def named(*names):
+    return [{"name": name, "idx": position} for position, name in enumerate(names, start=1)]
+
+
+def test_each_component_of_a_class_becomes_a_lesion_with_reader_time_and_proof(curate):
+    result = curate(
+        {"cyst": 1, "metastasis": 2}, label_info=named("Cyst", "METASTASIS", "hemangioma"), client_id="r", proof="pathology"
+    )
+    first, second = result["lesions"]
+    assert (first["label"], second["label"]) == ("cyst", "metastasis")
+    assert first["diameter_mm"] == pytest.approx(28, abs=4)
+    assert (first["slice"], second["slice"]) == (12, 10)
+    assert np.mean(first["contour"], axis=0) == pytest.approx([35, 45], abs=0.5)
+    assert (first["reader"], first["proof"], first["saw_model"]) == ("r", "pathology", False)
+    assert first["curated_at"].endswith("+00:00")
+    assert len({first["lesion_id"], second["lesion_id"]}) == 2
+    assert result["curation_problem"] is None
+
+
+def test_other_names_are_kept_and_reported_not_trained(curate):
+    result = curate({"cyst": 1, "metastasis": 2}, label_info=named("cyst", "Other / none of these"))
+    assert [lesion["label"] for lesion in result["lesions"]] == ["cyst"]
+    assert [entry["name"] for entry in result["not_curated"]] == ["Other / none of these"]
+
+
+def test_segments_without_names_are_reported_or_take_the_class_given_for_all(curate):
+    assert curate({"cyst": 4})["not_curated"][0]["value"] == 4
+    assert [lesion["label"] for lesion in curate({"cyst": 4}, **{"class": "hemangioma"})["lesions"]] == ["hemangioma"]
+
+
+def test_a_part_below_five_millimetres_is_a_question(curate):
+    result = curate({"dot": 1}, label_info=named("cyst"))
+    assert result["lesions"] == []
+    assert result["questions"][0]["label"] == "cyst"
+    assert result["questions"][0]["slice"] == 12
+
+
+@pytest.mark.parametrize("info", [{"proof": "hearsay"}, {"label_info": "x"}])
+def test_what_cannot_be_curated_is_said_and_never_raised(curate, info):
+    result = curate({"cyst": 1}, **info)
+    assert result["lesions"] == []
+    assert result["curation_problem"] or result["not_curated"]
+
+
+def test_an_image_that_is_no_ct_is_said(curate, tmp_path):
+    (tmp_path / "broken.nii.gz").write_bytes(b"x")
+    assert "stored" in curate({"cyst": 1}, image=tmp_path / "broken.nii.gz")["curation_problem"]
+
+
+def test_whether_the_answer_was_seen_is_stated_known_or_left_open(curate, answers):
+    assert curate({"cyst": 1}, client_id="r")["saw_model"] is False
+    answers.record("ct", "other reader", "v1", 0.4)
+    assert curate({"cyst": 1}, client_id="r")["saw_model"] is None
+    answers.record("ct", "r", "v1", 0.4)
+    assert curate({"cyst": 1}, client_id="r")["saw_model"] is True
+    assert curate({"cyst": 1}, client_id="r", saw_model=False)["saw_model"] is False

@@ -1,0 +1,183 @@
+import json
+import multiprocessing
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+from lesionlabel.datastore.curated import CuratedDatastore
+from lesionlabel.lesions.errors import InputError, IntegrityError, NotFoundError
+
+NAMED = {"label_info": [{"name": "cyst", "idx": 1}, {"name": "metastasis", "idx": 2}], "client_id": "reader-1"}
+
+
+def save(datastore, tmp_path, tiny_label, values, image="case_a", tag="final", **params):
+    tiny_label(tmp_path / "label.nii.gz", values)
+    datastore.save_label(image, str(tmp_path / "label.nii.gz"), tag, {**NAMED, **params})
+
+
+def test_volumes_in_the_folder_are_listed_and_new_ones_appear_without_a_restart(datastore, tiny_ct, tmp_path):
+    assert datastore.list_images() == ["case_a", "case_b"]
+    tiny_ct(tmp_path / "elsewhere.nii.gz")
+    (tmp_path / "elsewhere.nii.gz").rename(datastore.studies / "case_c.nii.gz")
+    assert datastore.status()["total"] == 3
+    assert Path(datastore.get_image_uri("case_c")) == datastore.studies / "case_c.nii.gz"
+
+
+def test_each_save_is_kept_and_the_last_is_current(datastore, tmp_path, tiny_label):
+    save(datastore, tmp_path, tiny_label, {"cyst": 1})
+    first = Path(datastore.get_label_uri("case_a", "final")).read_bytes()
+    save(datastore, tmp_path, tiny_label, {"cyst": 1, "metastasis": 2}, client_id="reader-2")
+
+    kept = datastore.history.labels("final", "case_a")
+    assert [len(version.info["lesions"]) for version in kept] == [1, 2]
+    assert [version.info["reader"] for version in kept] == ["reader-1", "reader-2"]
+    assert kept[0].file.read_bytes() == first
+    assert len(datastore.get_label_info("case_a", "final")["lesions"]) == 2
+    assert datastore.status() == {"total": 2, "completed": 1, "label_tags": {"final": 1}}
+
+
+def test_a_label_in_another_format_replaces_the_current_one_only(datastore, tmp_path, tiny_label):
+    save(datastore, tmp_path, tiny_label, {"cyst": 1})
+    tiny_label(tmp_path / "label.nrrd", {"metastasis": 2})
+    datastore.save_label("case_a", str(tmp_path / "label.nrrd"), "final", dict(NAMED))
+    assert Path(datastore.get_label_uri("case_a", "final")).name == "case_a.nrrd"
+    assert [p.name for p in (datastore.studies / "labels" / "final").iterdir()] == ["case_a.nrrd"]
+    assert [version.file.name for version in datastore.history.labels("final", "case_a")] == ["case_a.nii.gz", "case_a.nrrd"]
+
+
+def test_a_removed_label_stays_in_the_history(datastore, tmp_path, tiny_label):
+    save(datastore, tmp_path, tiny_label, {"cyst": 1})
+    datastore.remove_label("case_a", "final")
+    assert datastore.status()["label_tags"] == {}
+    kept = datastore.history.labels("final", "case_a")
+    assert [version.event for version in kept] == ["saved", "removed"]
+    assert kept[0].file.exists()
+    with pytest.raises(NotFoundError):
+        datastore.get_label_uri("case_a", "final")
+
+
+def test_a_removed_image_and_its_labels_stay_in_the_history(datastore, tmp_path, tiny_label):
+    save(datastore, tmp_path, tiny_label, {"cyst": 1})
+    pixels = (datastore.studies / "case_a.nii.gz").read_bytes()
+    (datastore.studies / "case_a.series.json").write_text(
+        json.dumps({"image": "case_a", "patient": "p", "simulated": False, "info": {}, "source": {}})
+    )
+    datastore.remove_image("case_a")
+    assert datastore.list_images() == ["case_b"]
+    [version] = datastore.history.images("case_a")
+    assert version.file.read_bytes() == pixels
+    assert (version.folder / "case_a.series.json").exists()
+    assert not (datastore.studies / "case_a.series.json").exists()
+    assert datastore.history.labels("final", "case_a")[0].file.exists()
+
+
+def test_another_image_under_the_same_id_keeps_the_earlier_one_and_drops_its_labels(datastore, tmp_path, tiny_ct, tiny_label):
+    save(datastore, tmp_path, tiny_label, {"cyst": 1})
+    before = (datastore.studies / "case_a.nii.gz").read_bytes()
+    tiny_ct(tmp_path / "new.nii.gz", seed=9)
+    datastore.add_image("case_a", str(tmp_path / "new.nii.gz"), {"client_id": "x"})
+    assert datastore.history.images("case_a")[0].file.read_bytes() == before
+    assert datastore.get_labels_by_image_id("case_a") == {}
+    assert datastore.history.labels("final", "case_a")[0].info["lesions"]
+    assert datastore.get_image_info("case_a")["client_id"] == "x"
+
+
+def test_the_same_image_sent_again_keeps_its_labels(datastore, tmp_path, tiny_label):
+    save(datastore, tmp_path, tiny_label, {"cyst": 1})
+    shutil.copy(datastore.studies / "case_a.nii.gz", tmp_path / "again.nii.gz")
+    datastore.add_image("case_a", str(tmp_path / "again.nii.gz"), {})
+    assert len(datastore.get_label_info("case_a", "final")["lesions"]) == 1
+    assert datastore.history.images("case_a") == []
+
+
+def test_changed_info_is_a_version_of_its_own(datastore, tmp_path, tiny_label):
+    save(datastore, tmp_path, tiny_label, {"cyst": 1})
+    datastore.update_label_info("case_a", "final", {"comment": "seen again"})
+    kept = datastore.history.labels("final", "case_a")
+    assert [version.info.get("comment") for version in kept] == [None, "seen again"]
+    assert datastore.get_label_info("case_a", "final")["comment"] == "seen again"
+
+
+def test_a_lost_index_is_rebuilt_with_the_curated_lesions(datastore, open_datastore, tmp_path, tiny_label):
+    save(datastore, tmp_path, tiny_label, {"cyst": 1})
+    (datastore.studies / "datastore_v2.json").unlink()
+    assert open_datastore().get_label_info("case_a", "final") == datastore.get_label_info("case_a", "final")
+
+
+def test_volumes_that_were_away_come_back_with_their_lesions(datastore, tmp_path, tiny_label):
+    save(datastore, tmp_path, tiny_label, {"cyst": 1})
+    image = datastore.studies / "case_a.nii.gz"
+    image.rename(tmp_path / "away.nii.gz")
+    assert datastore.list_images() == ["case_b"]
+    (tmp_path / "away.nii.gz").rename(image)
+    assert len(datastore.get_label_info("case_a", "final")["lesions"]) == 1
+
+
+def test_a_damaged_index_is_named_and_not_overwritten(datastore, open_datastore):
+    index = datastore.studies / "datastore_v2.json"
+    index.write_text("{ half")
+    with pytest.raises(IntegrityError, match=r"datastore_v2\.json is damaged"):
+        open_datastore()
+    assert index.read_text() == "{ half"
+
+
+def test_another_process_sees_what_was_saved_and_neither_loses_the_others(datastore, open_datastore, tmp_path, tiny_label):
+    other = open_datastore()
+    save(datastore, tmp_path, tiny_label, {"cyst": 1}, image="case_a")
+    save(other, tmp_path, tiny_label, {"metastasis": 2}, image="case_b")
+    for seen in (datastore, other):
+        assert seen.status()["completed"] == 2
+        assert seen.get_label_info("case_a", "final")["lesions"][0]["label"] == "cyst"
+
+
+def _note(studies: str, name: str) -> None:
+    datastore = CuratedDatastore(Path(studies))
+    for number in range(20):
+        datastore.update_image_info("case_a", {f"{name}-{number}": True})
+
+
+def test_processes_and_threads_writing_at_once_lose_nothing(datastore):
+    context = multiprocessing.get_context("fork")
+    process = context.Process(target=_note, args=(str(datastore.studies), "process"))
+    process.start()
+    threads = [
+        threading.Thread(target=lambda n=n: [datastore.update_image_info("case_a", {f"t{n}-{i}": 1}) for i in range(10)])
+        for n in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    process.join(60)
+    info = datastore.get_image_info("case_a")
+    assert process.exitcode == 0
+    assert sum(key.startswith("process-") for key in info) == 20
+    assert sum(key.startswith(("t0-", "t1-")) for key in info) == 20
+
+
+@pytest.mark.parametrize("name", ["../case_a", "/etc/passwd", ".lock", "a b"])
+def test_unsafe_ids_and_tags_reach_no_file(datastore, tmp_path, tiny_label, name):
+    tiny_label(tmp_path / "label.nii.gz", {"cyst": 1})
+    before = sorted(tmp_path.rglob("*"))
+    for attempt in (
+        lambda: datastore.get_image_uri(name),
+        lambda: datastore.add_image(name, str(tmp_path / "label.nii.gz"), {}),
+        lambda: datastore.save_label("case_a", str(tmp_path / "label.nii.gz"), name, {}),
+        lambda: datastore.save_label(name, str(tmp_path / "label.nii.gz"), "final", {}),
+        lambda: datastore.remove_image(name),
+        lambda: datastore.remove_label("case_a", name),
+        lambda: datastore.update_image_info(name, {}),
+        lambda: datastore.get_label_info("case_a", name),
+    ):
+        with pytest.raises(InputError):
+            attempt()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_volume_with_an_unsafe_name_is_not_listed_but_counted_without_its_name(open_datastore, tmp_path, tiny_ct, caplog):
+    tiny_ct(tmp_path / "studies" / "Müller Hans.nii.gz")
+    assert open_datastore().list_images() == ["case_a", "case_b"]
+    assert "1 volume(s)" in caplog.text
+    assert "Müller" not in caplog.text

@@ -1,0 +1,123 @@
+import json
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from lesionlabel.datastore.answers import AnswerLog
+from lesionlabel.datastore.curated import CuratedDatastore
+from lesionlabel.infers.dispatch import dispatch
+from lesionlabel.infers.lesion_classifier import LesionClassifier, LesionClassifierForSlicer
+from lesionlabel.lesions.errors import InputError, NotFoundError
+
+CYST = {"point": [35, 45, 12], "diameter_mm": 28}
+
+
+@pytest.fixture
+def made():
+    """Files to remove at the end."""
+    files = []
+    yield files
+    for file in files:
+        Path(file).unlink(missing_ok=True)
+
+
+def test_by_default_a_labelled_point_that_slicer_opens_comes_with_the_answer(desk, ct, made):
+    file, found = LesionClassifier(desk)({**CYST, "image": str(ct)})
+    assert file is not None
+    made.append(file)
+    [node] = json.loads(Path(file).read_text())["markups"]
+    assert (node["type"], node["coordinateSystem"]) == ("Fiducial", "LPS")
+    assert node["controlPoints"][0]["label"] == found["display"]
+    assert node["controlPoints"][0]["position"] == pytest.approx([-26, -6, 66], abs=0.01)
+    assert file.endswith(".json")
+
+
+@pytest.mark.parametrize("extension", [".nrrd", ".nii.gz"])
+def test_a_mask_lies_on_the_files_own_grid_and_names_its_value(desk, ct, made, extension, tmp_path):
+    flipped = tmp_path / "flipped.nii.gz"
+    sitk.WriteImage(sitk.DICOMOrient(sitk.ReadImage(str(ct)), "RPS"), str(flipped))
+    request = {"center_lps": [-26, -6, 66], "diameter_mm": 28, "image": str(flipped), "result_extension": extension}
+    file, found = LesionClassifier(desk)(request)
+    assert file is not None
+    made.append(file)
+    mask, image = sitk.ReadImage(file), sitk.ReadImage(str(flipped))
+    assert mask.GetSize() == image.GetSize()
+    assert mask.GetDirection() == pytest.approx(image.GetDirection())
+    values = sitk.GetArrayFromImage(mask)
+    k, j, i = (axis.mean() for axis in np.nonzero(values))
+    assert mask.TransformContinuousIndexToPhysicalPoint((i, j, k)) == pytest.approx((-26, -6, 66), abs=0.5)
+    assert values.sum() * 4 == pytest.approx(np.pi * 14**2, rel=0.08)
+    assert list(found["label_names"].values()) == [1]
+
+
+def test_an_unknown_result_file_is_refused(desk, ct):
+    with pytest.raises(InputError, match="result_extension"):
+        LesionClassifier(desk)({**CYST, "image": str(ct), "result_extension": ".exe"})
+
+
+def test_no_file_is_made_when_only_json_is_wanted(desk, ct):
+    file, found = LesionClassifier(desk)({**CYST, "image": str(ct), "result_write_to_file": False})
+    assert file is None
+    assert found["answered"]
+
+
+def test_slicers_task_shows_the_type_or_the_outline_whatever_file_slicer_names(desk, ct, made):
+    task = LesionClassifierForSlicer(desk)
+    asked = {"foreground": [[35, 45, 12]], "image": str(ct), "result_extension": ".nrrd", "label": "cyst"}
+    for show, ending in ((None, ".json"), ("type", ".json"), ("outline", ".nrrd"), (["type", "outline"], ".json")):
+        file, _ = task({**asked, **({} if show is None else {"show": show})})
+        assert file is not None
+        made.append(file)
+        assert file.endswith(ending)
+    assert task.info()["type"] == "deepgrow"
+
+
+def test_options_are_of_the_kinds_that_slicers_table_can_show(desk):
+    for task in (LesionClassifier(desk), LesionClassifierForSlicer(desk)):
+        for value in task.info()["config"].values():
+            assert isinstance(value, bool | int | float | str) or (
+                isinstance(value, list) and all(isinstance(v, str) for v in value)
+            )
+
+
+@pytest.fixture
+def host(tmp_path, tiny_ct, desk):
+    tiny_ct(tmp_path / "studies" / "case.nii.gz")
+    tasks = {"lesion_classifier": LesionClassifier(desk)}
+    datastore, answers = CuratedDatastore(tmp_path / "studies"), AnswerLog(tmp_path / "answers")
+    return SimpleNamespace(datastore=datastore, answers=answers, ask=partial(dispatch, tasks, datastore, answers))
+
+
+def test_an_answer_by_id_is_recorded_as_seen_by_that_client(host, made):
+    found = host.ask({"model": "lesion_classifier", "image": "case", "client_id": "r", **CYST})
+    made.append(found["file"])
+    assert host.answers.saw("case", "r") is True
+    assert host.answers.entropy("case", found["params"]["model"]["version"]) == pytest.approx(
+        found["params"]["entropy"], abs=1e-3
+    )
+
+
+def test_a_refused_type_is_no_answer_seen(host, made):
+    made.append(host.ask({"model": "lesion_classifier", "image": "case", "client_id": "r", **CYST, "diameter_mm": 6})["file"])
+    assert host.answers.saw("case", "r") is False
+
+
+def test_a_path_of_the_server_is_no_image_id(host, ct):
+    with pytest.raises(InputError, match="no image id"):
+        host.ask({"model": "lesion_classifier", "image": str(ct), **CYST})
+    with pytest.raises(NotFoundError, match="No image 'other'"):
+        host.ask({"model": "lesion_classifier", "image": "other", **CYST})
+    with pytest.raises(NotFoundError, match="No model 'nope'"):
+        host.ask({"model": "nope", "image": "case", **CYST})
+
+
+def test_a_result_is_saved_as_original_and_never_over_a_readers_label(host, made):
+    asked = {"model": "lesion_classifier", "image": "case", **CYST, "save_label": True, "result_extension": ".nrrd"}
+    made.append(host.ask(asked)["file"])
+    assert host.datastore.get_labels_by_image_id("case") == {"original": "case"}
+    with pytest.raises(InputError, match="'final'"):
+        host.ask({**asked, "label_tag": "final"})
