@@ -31,7 +31,7 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
@@ -48,7 +48,8 @@ wheel: $(READY)
 
 # The starter model's one command: phantom cohort, training, bundle.
 starter: $(READY)
-	$(BIN)/python benchmarks/starter.py
+	OMP_NUM_THREADS=1 $(BIN)/lesionlabel phantom --rois --seed 50 --out build/starter
+	OMP_NUM_THREADS=1 $(BIN)/lesionlabel train classifier --cohort build/starter/cohort.npz --starter models/lesion_classifier
 
 lock:
 	$(BIN)/python -m pip freeze --exclude-editable > requirements.lock

@@ -99,7 +99,8 @@ class _Import:
         what = f"series of {len(series.headers)} files ({name_below(first.path, self.below)} …)"
         try:
             self._check_mark(any(header.synthetic for header in series.headers))
-            patient = self.identity.patient(first.patient_id, first.issuer, first.study_uid, first.series_uid)
+            pseudonym = self.identity.patient(first.patient_id, first.issuer, first.study_uid, first.series_uid)
+            patient = f"{PHANTOM}{pseudonym}" if self.phantom else pseudonym
             image_id = (PHANTOM if self.phantom else "ct-") + self.identity.image(patient, first.series_uid)
             loaded = load_series(series, self.below)
             self.report.refused += loaded.refused
@@ -117,7 +118,8 @@ class _Import:
             content = hash_file(path)
             image_id = self._file_id(path, content)
             listed = self.patients.of(name)
-            patient = self.identity.patient(listed) if listed else f"image-{image_id}"
+            own = self.identity.patient(listed) if listed else f"image-{image_id}"
+            patient = f"{PHANTOM}{own}" if self.phantom else own
             volume = read_volume(path)
             _ = volume.geometry.pixel_mm
             sidecar = Sidecar(image_id, patient, self.phantom, _info(volume), {"sha256": content})

@@ -56,7 +56,7 @@ def answer(
     context = cut_context(volume, contour)
     diameter_mm = contour.diameter_px * volume.geometry.pixel_mm
     density = lesion_densities(volume, contour)
-    vein = nearby_vein(volume, contour)
+    vein = nearby_vein(volume, contour, phase.aorta_hu)
     refusal = _refusal(phase, asked.override_phase, diameter_mm)
     probabilities, changes = (None, None) if refusal else _probabilities(volume, contour, context, classifier)
     lesion = _lesion(volume, contour, diameter_mm, outlined.how)

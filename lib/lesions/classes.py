@@ -83,14 +83,18 @@ def read_classes(path: Path) -> ClassList:
         tables = tomllib.loads(path.read_text(encoding="utf-8")).get("class", [])
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"The class list {path} cannot be read: {error}.") from error
+    if not isinstance(tables, list):
+        raise InputError(f"The class list {path} needs [[class]] tables, in double brackets.")
     classes = []
     for number, table in enumerate(tables, start=1):
         try:
             red, green, blue = (int(v) for v in table["colour"])
+            if not all(0 <= v <= 255 for v in (red, green, blue)):
+                raise ValueError(f"colour {table['colour']} is not within 0 to 255")
+            if not isinstance(table["benign"], bool):
+                raise TypeError(f"benign must be true or false without quotes, not {table['benign']!r}")
             classes.append(
-                LesionClass(
-                    str(table["name"]), str(table["snomed"]), str(table["meaning"]), bool(table["benign"]), (red, green, blue)
-                )
+                LesionClass(str(table["name"]), str(table["snomed"]), str(table["meaning"]), table["benign"], (red, green, blue))
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(

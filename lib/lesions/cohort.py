@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,15 +120,27 @@ def save_cohort(cohort: Cohort, path: Path) -> None:
 def load_cohort(path: Path) -> Cohort:
     """Read what save_cohort wrote. Raises InputError for another file, IntegrityError when its content was changed."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             header = json.loads(archive["header"].tobytes())
             pixels = archive["pixels"]
         if header["format"] != FORMAT:
             raise KeyError(header["format"])
-    except (OSError, ValueError, KeyError, EOFError, TypeError) as error:
+    except (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile, zlib.error) as error:
         raise InputError(
-            f"{path} is no cohort file ({error}). Make one with 'lesionlabel phantom --rois' or 'lesionlabel import-rois'."
+            f"{path} is no cohort file, or is damaged ({error}). "
+            "Make one with 'lesionlabel phantom --rois' or 'lesionlabel import-rois'."
         ) from error
+    try:
+        cohort = _rebuild(header, pixels)
+        intact = cohort.digest == header["digest"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise IntegrityError(f"{path} was changed or damaged, so it is not used ({error}).") from error
+    if not intact:
+        raise IntegrityError(f"{path} does not match its own hash: it was changed or damaged, so it is not used.")
+    return cohort
+
+
+def _rebuild(header: dict[str, Any], pixels: NDArray[np.float32]) -> Cohort:
     lesions, start = [], 0
     for record in header["lesions"]:
         rows, columns = record["shape"]
@@ -145,10 +159,9 @@ def load_cohort(path: Path) -> Cohort:
                 saw_model=record["saw_model"],
             )
         )
-    cohort = Cohort(tuple(lesions), tuple(header["classes"]))
-    if cohort.digest != header["digest"]:
-        raise IntegrityError(f"{path} does not match its own hash: it was changed or damaged, so it is not used.")
-    return cohort
+    if start != len(pixels):
+        raise ValueError(f"{len(pixels) - start} pixels belong to no lesion")
+    return Cohort(tuple(lesions), tuple(header["classes"]))
 
 
 def take_snapshot(cohort: Cohort, folder: Path) -> Path:

@@ -27,6 +27,8 @@ SMOOTHING_MM = 1.0
 BRIGHTER_BY, BRIGHTER_BY_SD = 20.0, 4.0
 #: A vein's section has at least this area in mm² above the limit.
 LEAST_AREA_MM2 = 6.0
+#: No portal-venous vein is brighter than this multiple of the aorta.
+VEIN_PER_AORTA = 1.25
 #: Below this much tissue in mm² around the lesion nothing is said.
 LEAST_TISSUE_MM2 = 100.0
 
@@ -54,8 +56,10 @@ def lesion_densities(volume: Volume, contour: Contour) -> LesionDensity:
     return LesionDensity(float(values.mean()), float(values.std()), int(values.size), left_out)
 
 
-def nearby_vein(volume: Volume, contour: Contour) -> float | None:
+def nearby_vein(volume: Volume, contour: Contour, aorta_hu: float | None = None) -> float | None:
     """HU of the brightest vessel in the tissue within 25 mm of the lesion in its slice, or None when there is none.
+
+    aorta_hu: where it is known, what is brighter by more than a quarter is taken for bone or calcification, not for a vein.
 
     The median of the brightest half of the pixels that stand out from the tissue (by 20 HU and 4 SD of the smoothed slice),
     in the patch of at least 6 mm² that is brightest. Bone, fat, air and what lies at their edge do not count. A narrow
@@ -87,7 +91,8 @@ def nearby_vein(volume: Volume, contour: Contour) -> float | None:
     for part in parts:
         part_values = smooth[labelled == part]
         found.append(float(np.median(part_values[part_values >= np.median(part_values)])))
-    return max(found, default=None)
+    brightest = np.inf if aorta_hu is None else VEIN_PER_AORTA * aorta_hu
+    return max((value for value in found if value <= brightest), default=None)
 
 
 def _patch(volume: Volume, contour: Contour, around_mm: float) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

@@ -83,5 +83,7 @@ class Lesion:
                 curated_at=str(record["curated_at"]),
                 saw_model=record["saw_model"],
             )
-        except (KeyError, TypeError) as error:
+        except InputError:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"A lesion record is not complete: {error!r}.") from error

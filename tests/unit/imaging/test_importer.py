@@ -202,6 +202,7 @@ def test_simulated_and_real_series_are_never_taken_for_each_other(
     report = run(tmp_path / "in", phantom=True)
     (image,) = report.imported
     assert image.image_id.startswith("phantom-")
+    assert image.patient.startswith("phantom-")
     sidecar = read_sidecar(tmp_path / "studies", image.image_id)
     assert sidecar.simulated
     assert sidecar.source["series_uid"] == simulated.series_uid

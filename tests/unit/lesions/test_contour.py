@@ -21,8 +21,8 @@ blobs = hnp.arrays(bool, st.tuples(st.integers(1, 14), st.integers(1, 14)), elem
 def largest_filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The largest 4-connected part (the first of equals) with its holes filled."""
     parts = np.zeros(mask.shape, dtype=np.int32)
-    count = ndimage.label(mask, output=parts)
-    sizes = [int((parts == part).sum()) for part in range(1, int(count) + 1)]
+    ndimage.label(mask, output=parts)
+    sizes = [int((parts == part).sum()) for part in range(1, int(parts.max()) + 1)]
     return np.asarray(ndimage.binary_fill_holes(parts == 1 + int(np.argmax(sizes))), dtype=bool)
 
 

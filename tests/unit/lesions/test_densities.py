@@ -89,6 +89,12 @@ def test_what_is_no_vein_is_not_read(image):
     assert nearby_vein(volume_of(image, noise=10), CONTOUR) is None
 
 
+def test_bone_brighter_than_the_aorta_allows_is_no_vein(image):
+    disc(image, (105, 80), 5, 230)
+    assert nearby_vein(volume_of(image), CONTOUR) == pytest.approx(230, abs=20)
+    assert nearby_vein(volume_of(image), CONTOUR, aorta_hu=150) is None
+
+
 def test_without_tissue_around_nothing_is_said():
     image = np.full((100, 100), -100.0)
     disc(image, (50, 50), 12, LESION)

@@ -1,0 +1,127 @@
+"""Cross-validation of a recipe: patients in folds, everything that learns inside the fold, answers on held-out originals.
+
+Source: Frid-Adar et al. 2018, section IV (three folds by patient); the fold sizes are as even as whole patients allow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lesionlabel.augment.classic import originals
+from lesionlabel.lesions.cohort import Cohort
+from lesionlabel.lesions.errors import InputError
+from lesionlabel.lesions.splits import patient_folds, refuse_leak
+from lesionlabel.training.classifier import ClassifierConfig, TrainedClassifier, train_classifier
+from lesionlabel.training.dataset import training_set
+from lesionlabel.training.hooks import Progress, ShouldStop, never_stop, no_progress, part_of
+
+#: Pseudonyms of simulated patients begin with this, or the ids of their images and so of their lesions.
+PHANTOM_PREFIX = "phantom-"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a classifier is made. amount_per_fold: classic augmentations added for each fold that trains, as in the paper.
+
+    profile: what the recipe is called. reduced: what is less than in the paper, in words, for the report.
+    """
+
+    profile: str = "paper"
+    amount_per_fold: int = 5000
+    n_folds: int = 3
+    training: ClassifierConfig = field(default_factory=ClassifierConfig)
+    reduced: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class OutOfFold:
+    """What a recipe answered for lesions that its network had not seen. folds: (n,). logits: (n, classes), float64."""
+
+    cohort: Cohort
+    recipe: Recipe
+    seed: int
+    folds: NDArray[np.int64]
+    logits: NDArray[np.float64]
+    trained: tuple[dict[str, Any], ...]
+
+
+def is_simulated(cohort: Cohort) -> bool:
+    """Whether the cohort is of the phantom. Raises InputError when simulated and real lesions are mixed."""
+    simulated = sum(lesion.patient.startswith(PHANTOM_PREFIX) for lesion in cohort)
+    if 0 < simulated < len(cohort):
+        raise InputError(
+            f"The cohort mixes {simulated} simulated and {len(cohort) - simulated} real lesions. They never train together: "
+            "leave out one kind."
+        )
+    return simulated > 0
+
+
+def cross_validate(
+    cohort: Cohort,
+    recipe: Recipe,
+    seed: int,
+    *,
+    progress: Progress = no_progress,
+    should_stop: ShouldStop = never_stop,
+) -> OutOfFold:
+    """Train the recipe once per fold and answer for the lesions of the fold left out.
+
+    The seed draws the patients' partition, the augmentations and the weights. Raises InputError when the cohort is too small
+    or mixed, LeakError, StoppedError.
+    """
+    is_simulated(cohort)
+    check_size(cohort, recipe.n_folds)
+    folds = patient_folds(cohort.labels, cohort.patients, recipe.n_folds, np.random.default_rng([seed, 0]))
+    logits = np.full((len(cohort), len(cohort.class_names)), np.nan)
+    trained = []
+    for fold in range(recipe.n_folds):
+        training, test = cohort.subset(np.flatnonzero(folds != fold)), cohort.subset(np.flatnonzero(folds == fold))
+        refuse_leak(training.patients, test.patients)
+        part = part_of(progress, fold / recipe.n_folds, (fold + 1) / recipe.n_folds, f"fold {fold + 1} of {recipe.n_folds}")
+        result = fit(training, recipe, seed, fold + 1, recipe.n_folds - 1, progress=part, should_stop=should_stop)
+        with torch.inference_mode():
+            logits[folds == fold] = result.network(originals(test)).double().numpy()
+        trained.append({**result.record(), "lesions": len(training), "patients": len(set(training.patients))})
+    return OutOfFold(cohort, recipe, seed, folds, logits, tuple(trained))
+
+
+def fit(
+    cohort: Cohort,
+    recipe: Recipe,
+    seed: int,
+    run: int,
+    sets: int,
+    *,
+    progress: Progress = no_progress,
+    should_stop: ShouldStop = never_stop,
+) -> TrainedClassifier:
+    """Train the recipe on all of a cohort.
+
+    run: number that keeps the random draws of runs with one seed apart. sets: folds the cohort stands for, each of which brings
+    amount_per_fold augmentations.
+    """
+    progress(0.0, "cutting and augmenting ROIs")
+    augment_seed, train_seed = (int(s) for s in np.random.SeedSequence([seed, run]).generate_state(2))
+    images, labels = training_set(cohort, recipe.amount_per_fold * sets, augment_seed)
+    config = replace(recipe.training, seed=train_seed)
+    n_classes = len(cohort.class_names)
+    return train_classifier(images, labels, config, n_classes=n_classes, progress=progress, should_stop=should_stop)
+
+
+def check_size(cohort: Cohort, n_folds: int) -> None:
+    """Raise InputError unless every class comes from at least as many patients as there are folds."""
+    for name in cohort.class_names:
+        patients = {lesion.patient for lesion in cohort if lesion.label == name}
+        if len(patients) < n_folds:
+            raise InputError(
+                f"Class {name!r} has lesions of {len(patients)} patient(s); cross-validation in {n_folds} folds needs at least "
+                f"{n_folds} patients in every class. Curate more lesions, or leave the class out of the class list."
+            )

@@ -1,0 +1,108 @@
+import json
+
+import numpy as np
+import pytest
+
+from lesionlabel.evaluation.crossval import Recipe
+from lesionlabel.lesions.cohort import Cohort, CohortLesion, load_cohort
+from lesionlabel.lesions.errors import InputError
+from lesionlabel.lesions.lesion import Proof
+from lesionlabel.lesions.roi import Context, context_half_width
+from lesionlabel.registry import retrain
+from lesionlabel.registry.bundle import load_classifier
+from lesionlabel.registry.retrain import PROFILES, train_starter, train_version
+from lesionlabel.registry.versions import Versions
+from lesionlabel.training.classifier import ClassifierConfig
+from lesionlabel.training.hooks import StoppedError
+
+NAMES = ("cyst", "metastasis", "hemangioma")
+TINY = Recipe("tiny", 0, 3, ClassifierConfig(epochs=None, steps=4, batch=8))
+
+
+@pytest.fixture(autouse=True)
+def tiny_profile(monkeypatch):
+    monkeypatch.setattr(retrain, "PROFILES", {**PROFILES, "tiny": TINY})
+
+
+def make_cohort(prefix: str = "p-", names: tuple[str, ...] = NAMES) -> Cohort:
+    lesions = []
+    for i in range(18):
+        half = context_half_width(12.0)
+        hu = np.random.default_rng(i).normal(60 + 30 * (i % 3), 10, (2 * half + 1, 2 * half + 1)).astype(np.float32)
+        context = Context(hu, (float(half), float(half)), 12.0, 0.75)
+        lesions.append(CohortLesion(f"{prefix}l{i}", f"{prefix}{i}", names[i % 3], context, Proof.PATHOLOGY, False))
+    return Cohort(tuple(lesions), names)
+
+
+def test_training_keeps_a_candidate_that_answers_and_does_not_serve(settings):
+    cohort = make_cohort()
+    told: list[float] = []
+    info, report = train_version(cohort, settings, "tiny", 5, progress=lambda share, what: told.append(share))
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+    versions = Versions(settings)
+    assert [(x.version, x.is_champion) for x in versions.list()] == [(info.version, False)]
+    manifest = versions.get(info.version).manifest
+    assert manifest.trained_on == "patients"
+    assert manifest.patients == tuple(sorted(cohort.patients))
+    assert manifest.class_counts == cohort.counts()
+    assert (manifest.temperature, manifest.seed) == (report.temperature, 5)
+    assert manifest.config["training"]["steps"] == 4
+    assert manifest.evaluation == json.loads(json.dumps(report.to_json()))
+    # The snapshot named in the manifest is there, and is the cohort.
+    assert load_cohort(settings.snapshots_folder / f"{manifest.snapshot}.npz").digest == cohort.digest
+    versions.promote(info.version, "an admin", "first")
+    classifier = versions.champion()
+    assert classifier.version == info.version
+    assert classifier.probabilities(np.zeros((1, 64, 64), dtype=np.float32)).sum() == pytest.approx(1)
+    card = (info.folder / "docs/README.md").read_text()
+    assert report.headline is not None
+    assert report.headline.accuracy.percent() in card
+
+
+def test_the_same_snapshot_and_seed_give_the_same_weights(settings):
+    first, _ = train_version(make_cohort(), settings, "tiny", 1)
+    trained = retrain.train_on(make_cohort(), settings, TINY, 1)
+    assert trained.manifest.version.split("-")[1] == first.version.split("-")[1]
+    assert trained.manifest.temperature == first.manifest.temperature
+
+
+def test_a_stopped_run_leaves_no_version(settings):
+    asked = iter([False] * 9 + [True])
+    with pytest.raises(StoppedError):
+        train_version(make_cohort(), settings, "tiny", should_stop=lambda: next(asked))
+    assert Versions(settings).list() == ()
+    assert not settings.versions_folder.exists()
+
+
+def test_a_starter_is_trained_on_the_phantom_only(settings, tmp_path):
+    with pytest.raises(InputError, match="never on patients"):
+        train_starter(make_cohort(), settings, tmp_path / "starter", "tiny")
+    trained = train_starter(make_cohort("phantom-1-"), settings, tmp_path / "starter", "tiny")
+    classifier = load_classifier(tmp_path / "starter")
+    assert classifier.trained_on == "phantom"
+    assert classifier.version == trained.manifest.version == f"starter-{classifier.sha256[:8]}"
+    assert Versions(settings).list() == ()
+
+
+def test_other_classes_or_an_unknown_profile_are_refused_before_any_work(settings):
+    with pytest.raises(InputError, match="LESIONLABEL_CLASS_FILE"):
+        train_version(make_cohort(names=("cyst", "metastasis", "abscess")), settings, "tiny")
+    with pytest.raises(InputError, match="quick"):
+        train_version(make_cohort(), settings, "fast")
+    assert not settings.home.exists()
+
+
+def test_the_paper_profile_is_the_papers():
+    paper = PROFILES["paper"]
+    assert (paper.amount_per_fold, paper.n_folds) == (5000, 3)
+    training = paper.training
+    assert (training.epochs, training.steps, training.batch, training.learning_rate, training.dropout) == (
+        150,
+        None,
+        64,
+        1e-3,
+        0.5,
+    )
+    assert paper.reduced == ()
+    assert all(recipe.reduced for name, recipe in PROFILES.items() if name != "paper")

@@ -1,0 +1,149 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from lesionlabel.lesions.errors import InputError, IntegrityError, NoModelError, NotFoundError
+from lesionlabel.registry import versions as versions_module
+from lesionlabel.registry.bundle import save_bundle
+from lesionlabel.registry.versions import Versions
+
+FIRST, SECOND = "20260101T000000Z-aaaaaaaa", "20260102T000000Z-bbbbbbbb"
+
+
+@pytest.fixture
+def versions(settings, network_of, manifest_of):
+    versions = Versions(settings)
+    versions.add(network_of(1), manifest_of(FIRST))
+    versions.add(network_of(2), manifest_of(SECOND))
+    return versions
+
+
+@pytest.fixture
+def starter(tmp_path, monkeypatch, network_of, manifest_of):
+    """Stands for the packaged starter, so that these tests do not depend on which weights are shipped."""
+    folder = tmp_path / "starter"
+    save_bundle(folder, network_of(9), manifest_of("starter-0", trained_on="phantom"))
+    monkeypatch.setattr(versions_module, "starter_folder", lambda: folder)
+    return folder
+
+
+def test_training_alone_changes_nothing_that_serves(versions, starter):
+    assert versions.champion().version == "starter-0"
+    assert [info.version for info in versions.candidates()] == [SECOND, FIRST]
+
+
+def test_promotion_is_seen_by_the_next_call_and_by_other_processes(versions, starter, settings):
+    other = Versions(settings)
+    assert other.champion().version == "starter-0"
+    versions.promote(FIRST, "an admin", "better")
+    assert versions.champion().version == other.champion().version == FIRST
+    versions.promote(SECOND, "an admin", "better still")
+    assert other.champion().version == SECOND
+    assert [(i.version, i.is_champion, i.was_promoted) for i in other.list()] == [(FIRST, False, True), (SECOND, True, True)]
+    assert other.champion() is other.champion()
+
+
+def test_rolling_back_is_a_promotion_and_every_one_stays_on_record(versions, starter):
+    for version, reason in ((FIRST, "first"), (SECOND, "second"), (FIRST, "roll back")):
+        versions.promote(version, "an admin", reason)
+    assert versions.champion().version == FIRST
+    assert [(e["previous"], e["version"], e["reason"]) for e in versions.promotions()] == [
+        (None, FIRST, "first"),
+        (FIRST, SECOND, "second"),
+        (SECOND, FIRST, "roll back"),
+    ]
+
+
+def test_a_record_cut_short_by_a_power_cut_loses_only_that_line(versions, starter):
+    versions.promote(FIRST, "an admin", "first")
+    with (versions.folder / "promotions.jsonl").open("ab") as record:
+        record.write(b'{"time": "2026')
+    versions.promote(SECOND, "an admin", "second")
+    assert [e["version"] for e in versions.promotions()] == [FIRST, SECOND]
+
+
+def test_a_phantom_version_never_replaces_one_trained_on_patients(versions, starter, network_of, manifest_of):
+    versions.add(network_of(3), manifest_of("phantom-version", trained_on="phantom"))
+    versions.promote("phantom-version", "an admin", "nothing better yet")
+    versions.promote(FIRST, "an admin", "patients")
+    with pytest.raises(InputError, match="phantom"):
+        versions.promote("phantom-version", "an admin", "back")
+    assert versions.champion().version == FIRST
+
+
+def test_other_classes_or_no_evaluation_cannot_be_promoted(versions, starter, network_of, manifest_of):
+    versions.add(network_of(3, n_classes=2), manifest_of("two", class_counts={"cyst": 1, "abscess": 1}))
+    versions.add(network_of(3), manifest_of("order", class_counts={"metastasis": 1, "cyst": 1, "hemangioma": 1}))
+    versions.add(network_of(3), manifest_of("unseen", evaluation=None))
+    for version, why in (("two", "abscess"), ("order", "metastasis, cyst"), ("unseen", "out-of-fold")):
+        with pytest.raises(InputError, match=why):
+            versions.promote(version, "an admin", "try")
+    with pytest.raises(NotFoundError, match=FIRST):
+        versions.promote("no-such", "an admin", "try")
+    with pytest.raises(NotFoundError):
+        versions.promote("../home", "an admin", "try")
+    with pytest.raises(InputError, match="reason"):
+        versions.promote(FIRST, "an admin", " ")
+    assert versions.promotions() == ()
+    assert versions.champion().version == "starter-0"
+
+
+def test_a_changed_champion_is_refused_even_when_its_own_hashes_fit(versions, starter, settings):
+    versions.promote(FIRST, "an admin", "first")
+    path = versions.folder / FIRST / "manifest.json"
+    content = json.loads(path.read_text())
+    content["temperature"] = 0.01
+    path.write_text(json.dumps(content))
+    with pytest.raises(IntegrityError, match="changed since"):
+        Versions(settings).champion()
+
+
+def test_a_damaged_version_cannot_be_promoted_and_does_not_hide_the_others(versions, starter):
+    weights = versions.folder / FIRST / "models/model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\xff")
+    with pytest.raises(IntegrityError, match=r"model\.safetensors"):
+        versions.promote(FIRST, "an admin", "try")
+    (versions.folder / FIRST / "manifest.json").write_text("{")
+    assert [info.version for info in versions.list()] == [SECOND]
+    assert versions.damaged() == (FIRST,)
+
+
+def test_a_damaged_pointer_serves_nothing_until_a_version_is_promoted_again(versions, starter):
+    versions.promote(FIRST, "an admin", "first")
+    (versions.folder / "champion.json").write_text("{")
+    with pytest.raises(IntegrityError, match="Promote a version again"):
+        versions.champion()
+    versions.promote(FIRST, "an admin", "mend")
+    assert versions.champion().version == FIRST
+
+
+def test_without_a_starter_there_is_no_model(versions, starter, settings, tmp_path):
+    off = settings.model_copy(update={"allow_starter": False})
+    with pytest.raises(NoModelError, match="LESIONLABEL_ALLOW_STARTER"):
+        Versions(off).champion()
+    classes = tmp_path / "classes.toml"
+    classes.write_text(
+        "".join(
+            f'[[class]]\nname = "{name}"\nsnomed = "1"\nmeaning = "x"\nbenign = true\ncolour = [1, 2, 3]\n'
+            for name in ("cyst", "abscess")
+        )
+    )
+    other = type(settings)(home=settings.home, class_file=classes, device="cpu")
+    with pytest.raises(NoModelError, match="does not fit"):
+        Versions(other).champion()
+    versions.promote(FIRST, "an admin", "first")
+    with pytest.raises(NoModelError, match="abscess"):
+        Versions(other).champion()
+
+
+def test_a_missing_starter_is_no_model(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(versions_module, "starter_folder", lambda: tmp_path / "none")
+    with pytest.raises(NoModelError, match="No trained model"):
+        Versions(settings).champion()
+    assert Versions(settings).list() == ()
+
+
+def test_version_names_are_never_overwritten(versions, network, manifest_of):
+    with pytest.raises(InputError, match="never overwritten"):
+        versions.add(network, replace(manifest_of(FIRST), seed=7))
