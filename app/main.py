@@ -17,6 +17,7 @@ from lesionlabel.infers.desk import Desk
 from lesionlabel.infers.dispatch import dispatch
 from lesionlabel.infers.lesion_classifier import LesionClassifier, LesionClassifierForSlicer
 from lesionlabel.lesions.errors import InputError
+from lesionlabel.server.errors import in_one_line
 from lesionlabel.settings import Settings
 from lesionlabel.strategies.first import First
 from lesionlabel.strategies.most_informative import MostInformative
@@ -66,6 +67,13 @@ class LesionLabelApp(MONAILabelApp):
             "most_informative": MostInformative(Path(self.studies).resolve(), self.answers, self.desk.versions),
         }
 
+    def train(self, request: dict[str, Any]) -> Any:
+        """Train, in a process of its own. Its output is the log and the status that clients see: no trace, no folders."""
+        try:
+            return super().train(request)
+        except Exception as error:
+            raise SystemExit(in_one_line(error)) from None
+
     def infer(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
         """Answers for ids in the datastore only; the base class would open any path of the server that a client names."""
-        return dispatch(self._infers, datastore or self.curated, self.answers, request)
+        return dispatch(self._infers, datastore or self.curated, self.answers, lambda path: self.desk.open(path).voxels, request)

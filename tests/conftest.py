@@ -13,6 +13,9 @@ import SimpleITK as sitk
 
 from lesionlabel.settings import Settings
 
+# Tiny trainings are faster on one thread, much faster where tests share the cores. Read when torch is first imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def real_ct() -> Path:

@@ -20,8 +20,6 @@ from lesionlabel.lesions.cohort import Cohort
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.lesions.roi import ROI_SIZE, Context, Placement, cut_roi
 
-#: The paper's amounts per fold; training on two folds brings twice as many.
-PAPER_AMOUNTS = (0, 500, 1000, 2000, 3000, 5000, 7500, 10000, 15000)
 PAPER_RECIPE = Recipe()
 
 

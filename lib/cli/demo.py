@@ -45,11 +45,13 @@ def print_first_steps(truth: Path, studies: Path, port: int) -> None:
     """Say which lesions there are and how to ask for their type, by curl and from 3D Slicer."""
     from lesionlabel.imaging.sidecar import read_sidecars
 
-    image_of = {sidecar.source["series_uid"]: sidecar.image for sidecar in read_sidecars(studies)}
+    image_of = {sidecar.source.get("series_uid"): sidecar.image for sidecar in read_sidecars(studies)}
     print("\nLesions to click (simulated; the type is the truth, which the model does not see):")
     first: tuple[str, str] | None = None
     for patient in json.loads(truth.read_text(encoding="utf-8"))["patients"]:
-        image = image_of[patient["series_uid"]]
+        image = image_of.get(patient["series_uid"])
+        if image is None:
+            continue
         for lesion in patient["lesions"]:
             centre = [round(v, 1) for v in lesion["centre_lps"]]
             params = json.dumps({"center_lps": centre, "diameter_mm": round(lesion["diameter_mm"], 1)})

@@ -23,7 +23,7 @@ def import_command(
     phantom: Annotated[bool, typer.Option("--phantom", help="the source is simulated, not a patient's")] = False,
     patients: Annotated[
         Path | None,
-        typer.Option(help="CSV of file,patient: whose the NIfTI and NRRD files are; else each is a patient of its own"),
+        typer.Option(help="CSV of file,patient[,issuer]: whose the NIfTI and NRRD files are; else each is a patient of its own"),
     ] = None,
 ) -> None:
     """Import CT series. What is good is imported, what is not is named with its reason. Again changes nothing.

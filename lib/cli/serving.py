@@ -17,7 +17,7 @@ def serve(
     host: Annotated[str, typer.Option(help="the address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
 ) -> None:
-    """Start the server: 3D Slicer, OHIF and REST clients of MONAI Label can connect."""
+    """Start the server: 3D Slicer's MONAI Label module and REST clients of MONAI Label can connect."""
     from lesionlabel import NOT_FOR_CLINICAL_USE
     from lesionlabel.server import launch
     from lesionlabel.settings import Settings

@@ -123,6 +123,8 @@ def _read_cohort(path: Path | None, studies: Path | None, kind: str | None, sett
     from lesionlabel.lesions.cohort import load_cohort
 
     if path is not None and studies is None:
+        if kind is not None:
+            raise InputError("--kind chooses among the lesions of --studies; a cohort file is of one kind.")
         return load_cohort(path)
     if studies is None or path is not None:
         raise InputError("Give the lesions either as --cohort FILE.npz or as --studies DIR.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,14 @@ class AnswerLog:
         self.folder = folder
         self._lock = threading.Lock()
         self._known: dict[str, dict[str, Any]] = {}
+
+    @cached_property
+    def unstored(self) -> AnswerLog:
+        """The log of images that are no files of the datastore (sessions, uploads), by the digest of their voxels.
+
+        3D Slicer asks about a volume in a session first, and uploads it only when its label is submitted.
+        """
+        return AnswerLog(self.folder / "unstored")
 
     def record(self, image_id: str, client_id: Any, version: str, entropy: float) -> None:
         """An answer with a lesion type was sent. entropy: of its probabilities, as a share of the largest possible, 0 to 1."""
@@ -56,6 +65,8 @@ class AnswerLog:
                 self._known[image_id] = json.loads(self._path(image_id).read_text(encoding="utf-8"))
             except FileNotFoundError:
                 self._known[image_id] = {"clients": [], "entropy": {}}
+            except ValueError:  # damaged: somebody may have seen an answer
+                self._known[image_id] = {"clients": [ANYONE], "entropy": {}}
         return self._known[image_id]
 
 

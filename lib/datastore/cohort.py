@@ -22,16 +22,26 @@ Kind = Literal["patients", "phantom"]
 
 
 def curated_lesions(datastore: CuratedDatastore, classes: ClassList) -> dict[str, list[Lesion]]:
-    """The lesions of the current final labels by image id; those of a class that is not configured are left out, and counted."""
+    """The lesions of the current final labels by image id.
+
+    Those of a class that is not configured, and those in images marked {"synthetic": true}, are left out, and counted.
+    """
     found: dict[str, list[Lesion]] = {}
     others: Counter[str] = Counter()
+    synthetic = 0
     for image_id in datastore.get_labeled_images():
-        for record in datastore.get_label_info(image_id, FINAL).get("lesions", []):
+        records = datastore.get_label_info(image_id, FINAL).get("lesions", [])
+        if datastore.get_image_info(image_id).get("synthetic"):
+            synthetic += len(records)
+            continue
+        for record in records:
             lesion = Lesion.from_json(record)
             if lesion.label in classes.names:
                 found.setdefault(image_id, []).append(lesion)
             else:
                 others[lesion.label] += 1
+    if synthetic:
+        logger.warning("%d lesion(s) in synthetic images are left out: they are no patients'.", synthetic)
     for label, count in sorted(others.items()):
         logger.warning("%d curated lesion(s) of the class %r are left out: it is not in the class list.", count, label)
     return found

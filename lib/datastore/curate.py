@@ -13,6 +13,7 @@ import numpy as np
 
 from lesionlabel.datastore.answers import AnswerLog
 from lesionlabel.datastore.segments import Segments, read_segments
+from lesionlabel.imaging.same_voxels import voxels_digest
 from lesionlabel.lesions.classes import ClassList
 from lesionlabel.lesions.contour import Contour
 from lesionlabel.lesions.curation import findings_from_mask
@@ -44,7 +45,7 @@ class Curator:
         result: dict[str, Any] = {
             "reader": reader,
             "curated_at": now.isoformat(timespec="seconds"),
-            "saw_model": self._saw_model(image_id, info),
+            "saw_model": _stated(info),
             "proof": str(Proof.SINGLE_READER),
             "lesions": [],
             "questions": [],
@@ -54,12 +55,16 @@ class Curator:
         try:
             result["proof"] = str(parse_proof(str(info["proof"]))) if info.get("proof") else result["proof"]
             volume = self.open_volume(image)
+            if result["saw_model"] is None:
+                result["saw_model"] = self._saw_model(image_id, volume, info.get("client_id"))
             segments = _name_by_class(read_segments(label, volume, info.get("label_info")), info.get("class"))
             names, strange = _known_classes(segments, self.classes)
             result["not_curated"] = strange
             findings, questions = findings_from_mask(segments.mask, names, volume.geometry)
-        except (InputError, OSError) as error:
-            result["curation_problem"] = f"The label is stored, but no lesion was taken from it. {error}"
+        except Exception as error:
+            # Whatever is in a file: raising would lose what the reader saved. Only our own words hold no path.
+            why = str(error) if isinstance(error, InputError) else "The image or the label could not be read."
+            result["curation_problem"] = f"The label is stored, but no lesion was taken from it. {why}"
             logger.warning("A saved label could not be curated (%s).", type(error).__name__)
             return result
         first_slice, first_row, first_column = segments.start
@@ -84,11 +89,15 @@ class Curator:
             result["questions"].append({"label": question.label, "slice": slice_index, "reason": question.reason})
         return result
 
-    def _saw_model(self, image_id: str, info: dict[str, Any]) -> bool | None:
-        stated = info.get("saw_model")
-        if isinstance(stated, bool):
-            return stated
-        return self.answers.saw(image_id, info.get("client_id"))
+    def _saw_model(self, image_id: str, volume: Volume, client_id: Any) -> bool | None:
+        """Whether the reader was shown an answer for the image, or for the same voxels before they were stored."""
+        saw = (self.answers.saw(image_id, client_id), self.answers.unstored.saw(voxels_digest(volume), client_id))
+        return True if True in saw else None if None in saw else False
+
+
+def _stated(info: dict[str, Any]) -> bool | None:
+    stated = info.get("saw_model")
+    return stated if isinstance(stated, bool) else None
 
 
 def reader_of(info: dict[str, Any]) -> str:

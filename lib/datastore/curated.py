@@ -16,6 +16,7 @@ from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastor
 from monailabel.interfaces.datastore import DefaultLabelTag
 
 from lesionlabel.datastore.history import History, sha256_of
+from lesionlabel.datastore.info import storable
 from lesionlabel.datastore.names import HISTORY, IMAGE_EXTENSIONS, require_extension, require_id, require_tag, split_extension
 from lesionlabel.datastore.scan import scan
 from lesionlabel.lesions.errors import InputError, IntegrityError, NotFoundError
@@ -25,6 +26,11 @@ FINAL = str(DefaultLabelTag.FINAL.value)
 ORIGINAL = str(DefaultLabelTag.ORIGINAL.value)
 #: Folders changed more recently than this may change again without a new time stamp.
 CLOCK_TICK_NS = 50_000_000
+
+#: What curation says of a label. It is changed by saving the label again, not by a note on it.
+CURATED_KEYS = frozenset(
+    {"lesions", "questions", "not_curated", "curation_problem", "reader", "curated_at", "saw_model", "proof"}
+)
 
 #: (image id, image file, label file, info as sent) -> what curation adds to the info.
 Curate = Callable[[str, Path, Path, dict[str, Any]], dict[str, Any]]
@@ -42,7 +48,7 @@ class CuratedDatastore(LocalDatastore):
         self.history = History(self.studies / "labels" / HISTORY)
         self._curate = curate
         self._file_lock = FileLock(self.studies / ".lock")
-        self._index_stamp: int | None = None
+        self._index_stamp: tuple[int, int, int] | None = None
         self._seen: tuple[int, ...] | None = None
         super().__init__(str(self.studies), extensions=[f"*{e}" for e in IMAGE_EXTENSIONS], auto_reload=False)
 
@@ -108,7 +114,7 @@ class CuratedDatastore(LocalDatastore):
             raise InputError(f"A file ending in {extension} is no volume. Allowed: {', '.join(IMAGE_EXTENSIONS)}.")
         staged = self._stage(source, self.studies)
         target = self.studies / f"{image_id}{extension}"
-        info = {**(image_info or {}), "ts": int(time.time()), "name": target.name}
+        info = {**storable(image_info), "ts": int(time.time()), "name": target.name}
         try:
             with self._changing() as objects:
                 before = objects.get(image_id)
@@ -142,7 +148,7 @@ class CuratedDatastore(LocalDatastore):
         extension = require_extension(label_filename)
         source, image = Path(label_filename), Path(self.get_image_uri(image_id))
         name = f"{image_id}{extension}"
-        info = {**(label_info or {}), "ts": int(time.time()), "name": name}
+        info = {**storable(label_info), "ts": int(time.time()), "name": name}
         if tag == FINAL and self._curate is not None:
             info.update(self._curate(image_id, image, source, info))
         with self._changing() as objects:
@@ -178,17 +184,26 @@ class CuratedDatastore(LocalDatastore):
                 raise NotFoundError(f"No image {image_id!r} in the studies folder.")
             before = objects[image_id]
             objects[image_id] = ImageLabelModel(
-                image=DataModel(ext=before.image.ext, info={**before.image.info, **info}), labels=before.labels
+                image=DataModel(ext=before.image.ext, info={**before.image.info, **storable(info)}), labels=before.labels
             )
 
     def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
-        """Add to a label's info, and keep the result as a version of its own. Raises NotFoundError."""
+        """Add to a label's info, and keep the result as a version of its own.
+
+        Raises NotFoundError, or InputError for what only saving the label may change.
+        """
         self._require_label(label_id, label_tag)
+        owned = sorted(CURATED_KEYS & set(info))
+        if label_tag == FINAL and owned:
+            raise InputError(
+                f"A final label's {', '.join(owned)} cannot be changed in its info: its lesions would say something else. "
+                "Save the label again with it in params."
+            )
         with self._changing() as objects:
             label = self._keep_current(objects[label_id], label_id, label_tag)
             if label is None:
                 raise NotFoundError(f"No label of image {label_id!r} with the tag {label_tag!r}.")
-            changed = DataModel(ext=label.ext, info={**label.info, **info})
+            changed = DataModel(ext=label.ext, info={**label.info, **storable(info)})
             self._set_label(objects, label_id, label_tag, changed)
             self._keep_current(objects[label_id], label_id, label_tag, "info changed")
 
@@ -254,8 +269,7 @@ class CuratedDatastore(LocalDatastore):
             self._replace_objects(objects)
 
     def _replace_objects(self, objects: dict[str, ImageLabelModel]) -> None:
-        self._datastore = self._datastore.model_copy(update={"objects": objects})
-        self._update_datastore_file(lock=False)
+        self._write_index(self._datastore.model_copy(update={"objects": objects}))
 
     def _follow_files(self) -> None:
         """Bring the index up to date if a folder or the index changed since it was last looked at."""
@@ -279,7 +293,7 @@ class CuratedDatastore(LocalDatastore):
     def _read_index(self) -> None:
         path = Path(self._datastore_config_path)
         try:
-            stamp = path.stat().st_mtime_ns
+            stamp = _stamp(path)
         except FileNotFoundError:
             return
         if stamp == self._index_stamp:
@@ -289,7 +303,8 @@ class CuratedDatastore(LocalDatastore):
         except ValueError as error:
             raise IntegrityError(
                 f"{path} is damaged: {error}. Move it away and start again: "
-                "it is rebuilt from the files and from labels/history, with nothing lost."
+                "images, labels and lesions are rebuilt from the files and from labels/history; notes on images are lost, so "
+                "mark synthetic images again."
             ) from error
         model.base_path = self._datastore_path
         self._datastore, self._index_stamp = model, stamp
@@ -300,6 +315,16 @@ class CuratedDatastore(LocalDatastore):
 
     def _update_datastore_file(self, lock: bool = True) -> None:
         with self._file_lock:
-            path = Path(self._datastore_config_path)
-            write_atomically(path, self._datastore.model_dump_json(exclude={"base_path"}, indent=2).encode())
-            self._index_stamp = path.stat().st_mtime_ns
+            self._write_index(self._datastore)
+
+    def _write_index(self, model: LocalDatastoreModel) -> None:
+        """Write the index, then show it: what cannot be written is not shown either. The caller holds the lock."""
+        path = Path(self._datastore_config_path)
+        write_atomically(path, model.model_dump_json(exclude={"base_path"}, indent=2).encode())
+        self._datastore, self._index_stamp = model, _stamp(path)
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """Time of change, inode and size: two processes may write within one tick of the file system's clock."""
+    found = path.stat()
+    return found.st_mtime_ns, found.st_ino, found.st_size

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from lesionlabel.lesions.files import sync
 
 RECORD = "record.json"
 
@@ -70,14 +71,14 @@ class History:
             digest = sha256_of(file)
             if not move:
                 shutil.copyfile(file, stored)
-                _sync(stored)
+                sync(stored)
         record = {"event": event, "kept_at": now.isoformat(), "file": stored and name, "sha256": digest, "info": info}
         (staging / RECORD).write_text(json.dumps(record, indent=2, default=str), encoding="utf-8")
-        _sync(staging / RECORD)
+        sync(staging / RECORD)
         folder = self._place(staging, parent, now)
         if file is not None and move:
             shutil.move(file, folder / name)
-        _sync(parent)
+        sync(parent)
         return Version(folder, None if stored is None else folder / name, info, event, digest)
 
     def _place(self, staging: Path, parent: Path, now: datetime) -> Path:
@@ -110,11 +111,3 @@ def sha256_of(file: Path) -> str:
     """SHA-256 of a file's content."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import PurePath
 
@@ -23,6 +24,22 @@ def require_id(text: str) -> str:
     if ending is not None:
         raise InputError(f"The image id {text!r} ends in {ending}, which is a file's ending. Leave it off.")
     return text
+
+
+def id_for(name: str) -> str:
+    """The image id for the name that a client gives an image: the name if it is an id, else always the same one made of it.
+
+    3D Slicer sends a volume's name, such as "5: Abdomen". Raises InputError for what could be a path.
+    """
+    if is_id(name) or not name.strip() or name.startswith(".") or re.search(r"[/\\\x00-\x1f]", name):
+        return require_id(name)
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:100] or "image"
+    return f"{plain}-{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:8]}"
+
+
+def is_id(text: str) -> bool:
+    """Whether require_id accepts the text."""
+    return NAME.fullmatch(text) is not None and not text.casefold().endswith(KNOWN_EXTENSIONS)
 
 
 def require_tag(text: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from monailabel.datastore.local import DataModel, ImageLabelModel
 
 from lesionlabel.datastore.history import History
-from lesionlabel.datastore.names import HISTORY, IMAGE_EXTENSIONS, NAME, split_extension
+from lesionlabel.datastore.names import HISTORY, IMAGE_EXTENSIONS, NAME, is_id, split_extension
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def _images(studies: Path, known: dict[str, ImageLabelModel]) -> dict[str, Image
         image_id, extension = split_extension(path.name)
         if path.name.startswith(".") or extension not in IMAGE_EXTENSIONS or not path.is_file():
             continue
-        if not NAME.fullmatch(image_id) or path.name != image_id + extension:
+        if not is_id(image_id) or path.name != image_id + extension:
             unsafe += 1
             continue
         entry = known.get(image_id)
@@ -43,7 +43,7 @@ def _images(studies: Path, known: dict[str, ImageLabelModel]) -> dict[str, Image
             objects[image_id] = ImageLabelModel(image=DataModel(ext=extension, info=info))
     if unsafe:
         logger.warning(
-            "%d volume(s) in the studies folder have names outside A-Z a-z 0-9 . _ - and are not shown. "
+            "%d volume(s) in the studies folder have names outside A-Z a-z 0-9 . _ -, or with two endings, and are not shown. "
             "Rename them, or import them with 'lesionlabel import'.",
             unsafe,
         )

@@ -95,14 +95,6 @@ def expected_calibration_error(confidence: FloatArray, right: NDArray[np.bool_])
     return float(np.abs(gaps).sum() / len(confidence))
 
 
-def coarse_percent(probability: float) -> str:
-    """A probability as a reader may be shown it: no percentage finer than 5, and never 0 or 100."""
-    fives = 5 * round(20 * probability)
-    if fives <= 0:
-        return "< 5 %"
-    return "> 95 %" if fives >= 100 else f"{fives} %"
-
-
 def _slopes(log_p: FloatArray, labels: IntArray, weights: FloatArray) -> FloatArray:
     """b of the recalibrated model softmax(a + b · log p) for each row of weights (resamples, n), by Newton's method.
 

@@ -13,15 +13,12 @@ import torch
 from numpy.typing import NDArray
 
 from lesionlabel.augment.classic import originals
-from lesionlabel.lesions.cohort import Cohort
+from lesionlabel.lesions.cohort import PHANTOM_PREFIX, Cohort
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.lesions.splits import patient_folds, refuse_leak
 from lesionlabel.training.classifier import ClassifierConfig, TrainedClassifier, train_classifier
 from lesionlabel.training.dataset import training_set
 from lesionlabel.training.hooks import Progress, ShouldStop, never_stop, no_progress, part_of
-
-#: Pseudonyms of simulated patients begin with this, or the ids of their images and so of their lesions.
-PHANTOM_PREFIX = "phantom-"
 
 
 @dataclass(frozen=True)

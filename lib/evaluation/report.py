@@ -28,8 +28,9 @@ class Report:
     """What a cross-validated recipe did.
 
     headline: on lesions decided without sight of the model's answer and proven by pathology, follow-up or other imaging; None
-    where there is none. tested: on all lesions decided without that sight. saw_model, weak_proof: lesions kept out of both, and
-    out of the headline. temperature: for the network trained on all lesions, from the tested lesions' logits.
+    where there is none. tested: on all lesions decided without that sight. saw_model: lesions kept out of both, because their
+    reader saw it or may have seen it. weak_proof: those kept out of the headline. temperature: for the network trained on all
+    lesions, from the tested lesions' logits.
     """
 
     out_of_fold: OutOfFold
@@ -101,7 +102,10 @@ class Report:
             if self.weak_proof:
                 parts.append(f"With the {self.weak_proof} lesions of weaker proof:\n\n{_figures_text(self.tested)}")
         if self.saw_model:
-            parts.append(f"{self.saw_model} lesion(s) decided after seeing the model's answer trained but are in no figure.")
+            parts.append(
+                f"{self.saw_model} lesion(s) decided after seeing the model's answer, or perhaps so, "
+                "trained but are in no figure."
+            )
         parts.append(f"{_calibration_text(self.calibration)} Temperature {self.temperature:.3f}.")
         parts.append(f"A classifier on diameter alone: {self.diameter_accuracy.percent()}.")
         parts.append(HOW_TO_READ)
@@ -111,11 +115,11 @@ class Report:
 def make_report(result: OutOfFold, classes: ClassList) -> Report:
     """The report on out-of-fold answers. Raises InputError when no lesion may be tested."""
     cohort, labels = result.cohort, result.cohort.labels
-    blind = np.array([lesion.saw_model is not True for lesion in cohort])
+    blind = np.array([lesion.saw_model is False for lesion in cohort])
     strong = np.array([lesion.proof.is_strong for lesion in cohort])
     if not blind.any():
         raise InputError(
-            f"All {len(cohort)} lesions were decided after seeing the model's answer, so none may be tested. "
+            f"All {len(cohort)} lesions were decided after seeing the model's answer, or perhaps so, so none may be tested. "
             "Curate lesions with the model's answer hidden."
         )
     patients = np.asarray(cohort.patients)

@@ -14,7 +14,7 @@ from lesionlabel.lesions.errors import InputError, NotFoundError
 from lesionlabel.lesions.files import write_atomically
 
 #: Raised when what a cached volume holds changes meaning, so that older entries are made anew.
-FORMAT = "lesionlabel-volume-1"
+FORMAT = "lesionlabel-volume-2"
 
 Stamp = tuple[tuple[str, int, int, int], ...]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,14 +15,15 @@ from lesionlabel.imaging.ircad import IMAGES, is_passed_over, patient_folders, r
 from lesionlabel.imaging.nifti import image_suffix, write_image
 from lesionlabel.imaging.patient_list import NOBODY, PatientList
 from lesionlabel.imaging.read import read_volume
+from lesionlabel.imaging.same_voxels import KnownVoxels, voxels_digest
 from lesionlabel.imaging.series import Series, files_below, find_series, load_series, name_below
 from lesionlabel.imaging.series_info import Info
 from lesionlabel.imaging.sidecar import Sidecar, read_sidecar, write_sidecar
+from lesionlabel.lesions.cohort import PHANTOM_PREFIX
 from lesionlabel.lesions.errors import InputError, IntegrityError, NotFoundError
 from lesionlabel.lesions.files import write_atomically
 from lesionlabel.lesions.volume import Volume
 
-PHANTOM = "phantom-"
 #: Where MONAI Label keeps labels that no reader has accepted.
 LABELS = Path("labels") / "original"
 STEM_LENGTH = 64
@@ -69,14 +71,17 @@ def import_studies(
     files = [path for path in files if inside not in path.resolve().parents]
     ircad = patient_folders(files)
     files = [path for path in files if not is_passed_over(path, ircad)]
-    work = _Import(below, studies, identity, phantom, patients, ircad, ImportReport())
-    for path in files:
-        if image_suffix(path):
-            work.add_file(path)
+    work = _Import(below, studies, identity, phantom, patients, ircad, KnownVoxels(studies), ImportReport())
     found, refused = find_series([path for path in files if not image_suffix(path)], below)
     work.report.refused += refused
     for series in found:
         work.add_series(series)
+    images = [path for path in files if image_suffix(path)]
+    names = [name_below(path, below) for path in images]
+    for path in images:
+        work.add_file(path, names)
+    for name in patients.unused(names):
+        work.report.refused.append(Refusal(name, "The patient list names it, and there is no such NIfTI or NRRD file."))
     if not files:
         work.report.refused.append(Refusal(source.name, "The folder holds no files."))
     return work.report
@@ -92,19 +97,20 @@ class _Import:
     phantom: bool
     patients: PatientList
     ircad: set[Path]
+    known: KnownVoxels
     report: ImportReport
 
     def add_series(self, series: Series) -> None:
         first = series.first
         what = f"series of {len(series.headers)} files ({name_below(first.path, self.below)} …)"
         try:
-            self._check_mark(any(header.synthetic for header in series.headers))
+            self._check_mark({header.synthetic for header in series.headers})
             pseudonym = self.identity.patient(first.patient_id, first.issuer, first.study_uid, first.series_uid)
-            patient = f"{PHANTOM}{pseudonym}" if self.phantom else pseudonym
-            image_id = (PHANTOM if self.phantom else "ct-") + self.identity.image(patient, first.series_uid)
+            patient = f"{PHANTOM_PREFIX}{pseudonym}" if self.phantom else pseudonym
+            image_id = (PHANTOM_PREFIX if self.phantom else "ct-") + self.identity.image(patient, first.series_uid)
             loaded = load_series(series, self.below)
             self.report.refused += loaded.refused
-            sidecar = Sidecar(image_id, patient, self.phantom, _info(loaded.volume), loaded.source)
+            sidecar = Sidecar(image_id, patient, self.phantom, _info(loaded.volume), loaded.source, voxels_digest(loaded.volume))
             already = self._put(sidecar, loaded.volume)
             segments = self._add_masks(first.path, image_id, loaded.volume)
         except (InputError, IntegrityError) as error:
@@ -112,36 +118,39 @@ class _Import:
             return
         self._done(sidecar, loaded.volume, already, segments)
 
-    def add_file(self, path: Path) -> None:
+    def add_file(self, path: Path, names: Sequence[str]) -> None:
+        """names: the paths of all image files below the source."""
         name = name_below(path, self.below)
         try:
             content = hash_file(path)
             image_id = self._file_id(path, content)
-            listed = self.patients.of(name)
-            own = self.identity.patient(listed) if listed else f"image-{image_id}"
-            patient = f"{PHANTOM}{own}" if self.phantom else own
+            listed = self.patients.of(name, names)
             volume = read_volume(path)
             _ = volume.geometry.pixel_mm
-            sidecar = Sidecar(image_id, patient, self.phantom, _info(volume), {"sha256": content})
+            voxels = voxels_digest(volume)
+            own = self.identity.patient(listed.patient, listed.issuer) if listed else f"image-{image_id}"
+            patient = f"{PHANTOM_PREFIX}{own}" if self.phantom else own
+            sidecar = Sidecar(image_id, patient, self.phantom, _info(volume), {"sha256": content}, voxels)
             already = self._put(sidecar, volume)
         except (InputError, IntegrityError) as error:
             self.report.refused.append(Refusal(name, str(error)))
             return
         self._done(sidecar, volume, already, ())
 
-    def _check_mark(self, synthetic: bool) -> None:
-        if synthetic and not self.phantom:
+    def _check_mark(self, synthetic: set[bool]) -> None:
+        """synthetic: whether its slices are marked as simulated, both where some are."""
+        if True in synthetic and not self.phantom:
             raise InputError("It is marked as Synthetic Data (0008,001C): simulated, no patient's. Import it with --phantom.")
-        if self.phantom and not synthetic:
+        if self.phantom and False in synthetic:
             raise InputError(
-                "It is not marked as Synthetic Data (0008,001C), so it may be a patient's. Import it without --phantom."
+                "It has slices not marked as Synthetic Data (0008,001C), so it may be a patient's. Import it without --phantom."
             )
 
     def _file_id(self, path: Path, content: str) -> str:
         stem = path.name[: -len(image_suffix(path) or "")]
         safe = re.sub(r"[^A-Za-z0-9]+", "-", stem).strip("-")[:STEM_LENGTH] or "image"
         if self.phantom:
-            return f"{PHANTOM}{safe.removeprefix(PHANTOM)}-{content[:8]}"
+            return f"{PHANTOM_PREFIX}{safe.removeprefix(PHANTOM_PREFIX)}-{content[:8]}"
         # Only simulated images may look like it.
         return f"{'file-' if safe.casefold().startswith('phantom') else ''}{safe}-{content[:8]}"
 
@@ -150,7 +159,9 @@ class _Import:
         path = self.studies / f"{sidecar.image}.nii.gz"
         if path.exists():
             return self._check_same(sidecar)
+        self.known.refuse_twin(sidecar)
         write_sidecar(self.studies, sidecar)
+        self.known.add(sidecar)
         try:
             write_image(path, volume.voxels, volume.geometry)
         except FileExistsError:  # another import of the same series was faster

@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from lesionlabel.imaging.nifti_file import not_finite, whole_nifti
+from lesionlabel.imaging.nifti_place import check_place
 from lesionlabel.lesions.errors import InputError, NotCTError
 from lesionlabel.lesions.volume import Geometry
 
@@ -60,8 +61,8 @@ def check_spacing(geometry: Geometry) -> None:
 def read_image(path: Path) -> tuple[NDArray[np.int16], Geometry]:
     """The voxels (slice, row, column) of a NIfTI or NRRD file, rounded and clipped to int16, and the grid as the file has it.
 
-    Raises InputError when the file cannot be read, is not 3-D, has several components or a size that is not allowed;
-    NotCTError for 8-bit voxels and for NaN or infinite values.
+    Raises InputError when the file cannot be read, is not 3-D, has several components, a size that is not allowed, or a NIfTI
+    header that gives its voxels no place or two; NotCTError for 8-bit voxels and for NaN or infinite values.
     """
     suffix = image_suffix(path)
     if suffix is None:
@@ -70,6 +71,7 @@ def read_image(path: Path) -> tuple[NDArray[np.int16], Geometry]:
         _refuse_detached_data(path)
         return _read_with_itk(path, path, READERS[suffix])
     with whole_nifti(path) as plain:
+        check_place(path, plain)
         return _read_with_itk(path, plain, READERS[suffix])
 
 

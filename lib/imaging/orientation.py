@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import permutations
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,11 +9,18 @@ from lesionlabel.lesions.volume import Geometry
 
 
 def nearest_axes(geometry: Geometry) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
-    """The grid axis (0 column, 1 row, 2 slice) that lies nearest to left, back and head, and whether it runs the other way."""
+    """The grid axis (0 column, 1 row, 2 slice) that lies nearest to left, back and head, and whether it runs the other way.
+
+    The axis nearest to the head comes first, so that slices stay slices however the grid is turned within them.
+    """
     directions = geometry.affine[:3, :3] / np.asarray(geometry.spacing)
-    best = max(permutations(range(3)), key=lambda axes: sum(abs(directions[world, axis]) for world, axis in enumerate(axes)))
+    head = int(np.argmax(np.abs(directions[2])))
+    others = [axis for axis in range(3) if axis != head]
+    pairs = (others, others[::-1])
+    left, back = max(pairs, key=lambda pair: abs(directions[0, pair[0]]) + abs(directions[1, pair[1]]))
+    best = (left, back, head)
     first, second, third = (bool(directions[world, axis] < 0) for world, axis in enumerate(best))
-    return (best[0], best[1], best[2]), (first, second, third)
+    return best, (first, second, third)
 
 
 def to_canonical(voxels: NDArray[np.int16], geometry: Geometry) -> tuple[NDArray[np.int16], Geometry]:

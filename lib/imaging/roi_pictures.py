@@ -18,6 +18,9 @@ MAX_SIDE = 4096
 #: The brightest grey of each kind of PNG that is read.
 GREYS = {"L": 255, "I;16": 65535}
 HU_RANGE = (-4096, 32767)
+#: What soft tissue, fat and contrast agent are in, and the share of a ROI that must be: a lesion fills a third of its own.
+TISSUE_HU = (-200, 400)
+TISSUE_SHARE = 0.1
 
 
 def read_picture(path: Path) -> tuple[NDArray[np.float32], float | None]:
@@ -39,6 +42,12 @@ def read_picture(path: Path) -> tuple[NDArray[np.float32], float | None]:
         raise NotCTError("The ROI holds NaN or infinite values; HU must be finite.")
     if hu.min() < HU_RANGE[0] or hu.max() > HU_RANGE[1]:
         raise NotCTError(f"The ROI's values run from {hu.min():.4g} to {hu.max():.4g}; HU are within {HU_RANGE}.")
+    tissue = float(np.mean((hu >= TISSUE_HU[0]) & (hu <= TISSUE_HU[1])))
+    if tissue < TISSUE_SHARE:
+        raise NotCTError(
+            f"The ROI's values run from {hu.min():.4g} to {hu.max():.4g}, and only {tissue:.0%} of them are in {TISSUE_HU}, "
+            "where tissue is: they are not on the HU scale (a rescale intercept of about -1024 is missing?)."
+        )
     if np.ptp(hu) == 0:
         raise NotCTError(f"All pixels of the ROI are {hu.flat[0]:.4g}: it is empty.")
     return hu.astype(np.float32), spacing

@@ -125,6 +125,8 @@ def _read_row(row: Mapping[str, str | None], folder: Path, classes: ClassList, i
             margin_px=_margin(row, min(hu.shape), diameter),
         ),
         proof=proof,
+        # Decided elsewhere, by readers who did not have this server's answer.
+        saw_model=False,
     )
 
 

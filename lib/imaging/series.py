@@ -104,7 +104,10 @@ def load_series(series: Series, below: Path) -> LoadedSeries:
     except InputError as error:
         raise type(error)(_with_refused(str(error), refused)) from error
     slices = stack.slices if stack.geometry.affine[2, 2] > 0 else stack.slices[::-1]
-    return LoadedSeries(Volume(voxels, geometry, stack.geometry, dict(series.first.info)), slices, tuple(refused))
+    info = dict(series.first.info)
+    if any(header.synthetic for header in series.headers):
+        info["simulated"] = True
+    return LoadedSeries(Volume(voxels, geometry, stack.geometry, info), slices, tuple(refused))
 
 
 def load_mask(series: Series, below: Path) -> tuple[NDArray[np.bool_], Volume]:

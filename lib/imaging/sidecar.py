@@ -10,6 +10,7 @@ from typing import Any
 
 from lesionlabel.imaging.nifti import image_suffix
 from lesionlabel.imaging.series_info import Info
+from lesionlabel.lesions.cohort import PHANTOM_PREFIX
 from lesionlabel.lesions.errors import InputError, IntegrityError
 from lesionlabel.lesions.files import write_atomically
 
@@ -24,7 +25,7 @@ class Sidecar:
     image: its id. patient: pseudonym. simulated: made by the phantom. info: what the series says of itself, without names
     and identifiers. source: for a DICOM series study_uid, series_uid, frame_of_reference_uid, sop_class_uid and
     sop_instance_uids in the order of the image's slices (foot to head), as DICOM SEG and SR need them to refer to it; for
-    a file its sha256.
+    a file its sha256. voxels: SHA-256 of the image's HU, "" where it is not known.
     """
 
     image: str
@@ -32,6 +33,7 @@ class Sidecar:
     simulated: bool = False
     info: Info = field(default_factory=dict)
     source: dict[str, Any] = field(default_factory=dict)
+    voxels: str = ""
 
 
 def check_image_id(image_id: str) -> str:
@@ -50,13 +52,16 @@ def sidecar_path(studies: Path, image_id: str) -> Path:
 def read_sidecar(studies: Path, image_id: str) -> Sidecar:
     """The sidecar of an image. An image put there by other means has none: it is its own patient, "image-<image_id>".
 
+    Only simulated images are named "phantom-…", so such an image without a sidecar counts as simulated, as its patient does.
+
     Raises InputError for an id that is none, IntegrityError when the sidecar is damaged (guessing a patient could leak).
     """
     path = sidecar_path(studies, image_id)
     try:
         record = json.loads(path.read_bytes())
     except FileNotFoundError:
-        return Sidecar(image_id, f"image-{image_id}")
+        simulated = image_id.startswith(PHANTOM_PREFIX)
+        return Sidecar(image_id, f"{PHANTOM_PREFIX if simulated else ''}image-{image_id}", simulated)
     except (OSError, ValueError) as error:
         raise IntegrityError(f"The sidecar {path.name} cannot be read ({error}). Import the series again.") from error
     try:
@@ -66,6 +71,7 @@ def read_sidecar(studies: Path, image_id: str) -> Sidecar:
             simulated=bool(record["simulated"]),
             info=dict(record["info"]),
             source=dict(record["source"]),
+            voxels=str(record.get("voxels", "")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise IntegrityError(f"The sidecar {path.name} is not complete ({error!r}). Import the series again.") from error
@@ -84,14 +90,19 @@ def write_sidecar(studies: Path, sidecar: Sidecar) -> None:
         "simulated": sidecar.simulated,
         "info": sidecar.info,
         "source": sidecar.source,
+        "voxels": sidecar.voxels,
     }
     write_atomically(sidecar_path(studies, sidecar.image), json.dumps(record, indent=1).encode())
 
 
+def sidecar_beside(path: Path) -> Sidecar | None:
+    """The sidecar of an image file; None where its name is no image id, so that it cannot have one."""
+    suffix = image_suffix(path)
+    image_id = "" if suffix is None else path.name[: -len(suffix)]
+    return read_sidecar(path.parent, image_id) if IMAGE_ID.fullmatch(image_id) else None
+
+
 def info_beside(path: Path) -> Info:
     """The info of the sidecar beside an image file; empty where there is none."""
-    suffix = image_suffix(path)
-    if suffix is None:
-        return {}
-    image_id = path.name[: -len(suffix)]
-    return read_sidecar(path.parent, image_id).info if IMAGE_ID.fullmatch(image_id) else {}
+    sidecar = sidecar_beside(path)
+    return {} if sidecar is None else sidecar.info

@@ -27,6 +27,8 @@ SAME_PLACE_MM = 0.01
 GAP = 1.5
 SIDEWAYS_MM = 0.5
 UNIT_TOLERANCE = 1e-3
+#: Of the angle between slices and an axial plane up to which they count as axial, 45°.
+AXIAL_COSINE = math.sqrt(0.5)
 NAMED = 5
 
 
@@ -75,8 +77,10 @@ def _directions(header: SliceHeader) -> tuple[FloatArray, FloatArray, FloatArray
     down = down - (down @ across) * across
     down /= np.linalg.norm(down)
     normal = np.cross(across, down)
-    if int(np.argmax(np.abs(normal))) != 2:
-        raise InputError("Its slices are coronal or sagittal; ROIs are cut on axial slices. Import the axial series.")
+    if abs(normal[2]) < AXIAL_COSINE:
+        raise InputError(
+            "Its slices are coronal, sagittal or turned by more than 45°; ROIs are cut on axial slices. Import the axial series."
+        )
     return across, down, normal
 
 

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from lesionlabel.imaging.content_key import ContentKeys
 from lesionlabel.imaging.read import read_volume
 from lesionlabel.imaging.sidecar import info_beside
+from lesionlabel.lesions.errors import InputError
 from lesionlabel.lesions.volume import Geometry, Volume
 
 VOXELS, HEADER = "voxels.npy", "volume.json"
@@ -41,7 +42,7 @@ class VolumeStore:
     def open(self, path: Path) -> Volume:
         """The volume of a NIfTI or NRRD file or a DICOM folder; its voxels are a read-only memory map.
 
-        Raises what read_volume raises. A damaged entry is made anew.
+        Raises what read_volume raises, InputError when the image changes meanwhile. A damaged entry is made anew.
         """
         key = self._keys.key(path)
         volume = self._mapped(key)
@@ -69,6 +70,8 @@ class VolumeStore:
     def _convert(self, path: Path, key: str) -> None:
         """Read the image and put the entry in place whole. The caller holds the key's lock."""
         volume = read_volume(path)
+        if self._keys.key(path) != key:
+            raise InputError(f"{path.name} changes while it is read. Try again when it is written completely.")
         made = Path(tempfile.mkdtemp(dir=self._entries, prefix=".new-"))
         try:
             with (made / VOXELS).open("wb") as file:

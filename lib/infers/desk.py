@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lesionlabel.datastore.names import split_extension
-from lesionlabel.imaging.sidecar import read_sidecar
+from lesionlabel.imaging.same_voxels import voxels_digest
+from lesionlabel.imaging.sidecar import sidecar_beside
 from lesionlabel.imaging.store import VolumeStore
 from lesionlabel.infers.answer import Answer, answer
 from lesionlabel.infers.asked import Asked
@@ -31,6 +31,11 @@ class OpenImage:
     simulated: bool
 
     @cached_property
+    def voxels(self) -> str:
+        """The digest of the volume's voxels."""
+        return voxels_digest(self.volume)
+
+    @cached_property
     def phase(self) -> Phase:
         return check_phase(self.volume)
 
@@ -49,7 +54,7 @@ class Desk:
     def open(self, path: Path) -> OpenImage:
         """The image at path, mapped. Raises what VolumeStore.open raises."""
         if path.is_dir():
-            return OpenImage(self.store.open(path), simulated=False)
+            return _opened(self.store.open(path), simulated=False)
         found = path.stat()
         key = (str(path), found.st_ino, found.st_size, found.st_mtime_ns)
         with self._lock:
@@ -57,8 +62,8 @@ class Desk:
             if known is not None:
                 self._open.move_to_end(key)
                 return known
-        image_id, _ = split_extension(path.name)
-        image = OpenImage(self.store.open(path), simulated=read_sidecar(path.parent, image_id).simulated)
+        sidecar = sidecar_beside(path)
+        image = _opened(self.store.open(path), simulated=sidecar is not None and sidecar.simulated)
         with self._lock:
             self._open[key] = image
             while len(self._open) > MAPPED_VOLUMES:
@@ -73,3 +78,8 @@ class Desk:
         classifier = self.versions.champion()
         image = self.open(path)
         return answer(image.volume, asked, classifier, self.segmenter, image.phase, image.simulated)
+
+
+def _opened(volume: Volume, simulated: bool) -> OpenImage:
+    """simulated: what the sidecar says; a DICOM series says it itself."""
+    return OpenImage(volume, simulated or bool(volume.info.get("simulated")))

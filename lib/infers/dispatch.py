@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,20 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask
 
 from lesionlabel.datastore.answers import AnswerLog
 from lesionlabel.datastore.curated import FINAL, ORIGINAL, CuratedDatastore
+from lesionlabel.datastore.names import require_tag
 from lesionlabel.lesions.errors import InputError, NotFoundError
 
 
 def dispatch(
-    tasks: Mapping[str, InferTask], datastore: CuratedDatastore, answers: AnswerLog, request: dict[str, Any]
+    tasks: Mapping[str, InferTask],
+    datastore: CuratedDatastore,
+    answers: AnswerLog,
+    voxels_of: Callable[[Path], str],
+    request: dict[str, Any],
 ) -> dict[str, Any]:
     """Run request["model"] on request["image"]: a str is an id in the datastore, only a Path (never from a client) is a file.
+
+    voxels_of: the digest of an image's voxels, under which an answer about an image that is not stored is recorded.
 
     Returns MONAI Label's {"label", "tag", "file", "params"}. Raises NotFoundError for an unknown model or image, InputError
     when a result would be saved over a reader's label, and what the task raises.
@@ -32,10 +39,18 @@ def dispatch(
     save = image_id is not None and request.get("save_label") in (True, "true")
     if save and tag == FINAL:
         raise InputError("A model's result is not saved with the tag 'final', which is for readers. Use 'original'.")
+    if save:
+        require_tag(str(tag))
     file, params = task({**request, "image": str(path)})
-    if image_id is not None and params.get("answered"):
-        answers.record(image_id, request.get("client_id"), params["model"]["version"], params["entropy"])
     label = file
-    if file and save and image_id is not None:
-        label = datastore.save_label(image_id, file, str(tag), {"model": model, "params": params})
+    try:
+        if params.get("answered"):
+            log, name = (answers, image_id) if image_id is not None else (answers.unstored, voxels_of(path))
+            log.record(name, request.get("client_id"), params["model"]["version"], params["entropy"])
+        if file and save and image_id is not None:
+            label = datastore.save_label(image_id, file, str(tag), {"model": model, "params": params})
+    except BaseException:
+        if file:
+            Path(file).unlink(missing_ok=True)
+        raise
     return {"label": label, "tag": tag, "file": file, "params": params}

@@ -23,11 +23,13 @@ from lesionlabel.lesions.lesion import Proof, parse_proof
 from lesionlabel.lesions.roi import Context
 
 FORMAT = "lesionlabel-cohort-1"
+#: Pseudonyms of simulated patients and ids of simulated images begin with this, and nothing else does.
+PHANTOM_PREFIX = "phantom-"
 
 
 @dataclass(frozen=True, eq=False)
 class CohortLesion:
-    """A curated lesion ready for training. patient: pseudonym, never a name or an identifier."""
+    """A curated lesion ready for training. patient: pseudonym, never a name or an identifier. saw_model: as in Lesion."""
 
     lesion_id: str
     patient: str

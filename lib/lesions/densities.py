@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from lesionlabel.lesions.contour import Contour
-from lesionlabel.lesions.errors import OutsideVolumeError
+from lesionlabel.lesions.roi import require_inside
 from lesionlabel.lesions.volume import Volume
 
 #: Fewest pixels that the mean is taken from before the lesion's edge is counted in.
@@ -97,13 +97,9 @@ def nearby_vein(volume: Volume, contour: Contour, aorta_hu: float | None = None)
 
 def _patch(volume: Volume, contour: Contour, around_mm: float) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """HU and the lesion's mask in the slice, within around_mm of the contour."""
-    slices, rows, columns = volume.geometry.shape
+    require_inside(volume, contour)
+    _, rows, columns = volume.geometry.shape
     x, y = contour.centre
-    if not 0 <= contour.slice_index < slices or not (-0.5 <= x <= columns - 0.5 and -0.5 <= y <= rows - 0.5):
-        raise OutsideVolumeError(
-            f"The lesion's centre (i, j, k) = ({x:.1f}, {y:.1f}, {contour.slice_index}) lies outside the volume of "
-            f"{columns} × {rows} × {slices} voxels."
-        )
     around = math.ceil(around_mm / volume.geometry.pixel_mm)
     low = np.maximum(np.floor(contour.points.min(axis=0)).astype(int) - around, 0)
     high = np.minimum(np.ceil(contour.points.max(axis=0)).astype(int) + around + 1, [columns, rows])

@@ -13,7 +13,7 @@ from lesionlabel.lesions.errors import InputError
 
 
 class Proof(StrEnum):
-    """How a lesion's type was proven, strongest first."""
+    """How a lesion's type was proven, strongest first. Follow-up counts from 6 months on; how long it was is not kept."""
 
     PATHOLOGY = "pathology"
     FOLLOW_UP = "follow-up"

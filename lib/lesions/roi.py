@@ -89,18 +89,25 @@ def context_half_width(diameter_px: float) -> int:
     return math.ceil(math.sqrt(2) * widest * diameter_px / 2 + max(SHIFT_PX, support))
 
 
+def require_inside(volume: Volume, contour: Contour) -> None:
+    """Raise OutsideVolumeError when the contour's slice or centre is not in the volume."""
+    x, y = contour.centre
+    if not volume.geometry.contains((x, y, contour.slice_index)):
+        slices, rows, columns = volume.geometry.shape
+        raise OutsideVolumeError(
+            f"The lesion's centre (i, j, k) = ({x:.1f}, {y:.1f}, {contour.slice_index}) lies outside the volume of "
+            f"{columns} × {rows} × {slices} voxels."
+        )
+
+
 def cut_context(volume: Volume, contour: Contour) -> Context:
     """The tissue around a contour, in native pixels and HU. Outside the volume the edge value repeats, and that is flagged.
 
     Raises OutsideVolumeError when the contour's slice or centre is not in the volume.
     """
-    slices, rows, columns = volume.geometry.shape
+    require_inside(volume, contour)
+    _, rows, columns = volume.geometry.shape
     x, y = contour.centre
-    if not 0 <= contour.slice_index < slices or not (-0.5 <= x <= columns - 0.5 and -0.5 <= y <= rows - 0.5):
-        raise OutsideVolumeError(
-            f"The lesion's centre (i, j, k) = ({x:.1f}, {y:.1f}, {contour.slice_index}) lies outside the volume of "
-            f"{columns} × {rows} × {slices} voxels."
-        )
     half = context_half_width(contour.diameter_px)
     left, top = round(x) - half, round(y) - half
     across = np.arange(left, left + 2 * half + 1)

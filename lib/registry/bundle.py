@@ -16,6 +16,7 @@ import safetensors.torch
 import torch
 
 from lesionlabel.lesions.errors import InputError, IntegrityError
+from lesionlabel.lesions.files import sync
 from lesionlabel.networks.device import pick_device
 from lesionlabel.networks.paper_cnn import PaperCNN
 from lesionlabel.registry.card import CARD_NAME, WEIGHTS_NAME, inference_config, metadata, model_card
@@ -70,13 +71,15 @@ def save_bundle(
     return manifest
 
 
-def load_classifier(folder: Path, device: str = "cpu") -> Classifier:
+def load_classifier(folder: Path, device: str = "cpu", manifest_sha256: str | None = None) -> Classifier:
     """The classifier in folder, every file checked against the manifest before anything of it is used.
+
+    manifest_sha256: what the manifest itself must hash to, as it was promoted.
 
     Raises NoModelError when there is none, IntegrityError (naming the file) when one differs from its hash or the weights do
     not fit the network, InputError for a device that is not there.
     """
-    manifest = read_manifest(folder)
+    manifest = read_manifest(folder, manifest_sha256)
     weights = verify_files(folder, manifest, required=(WEIGHTS_NAME,))[WEIGHTS_NAME]
     network = PaperCNN(len(manifest.class_names))
     try:
@@ -110,7 +113,7 @@ def _write_folder(folder: Path, files: dict[str, bytes]) -> None:
                 os.fsync(file.fileno())
         temporary.chmod(0o755)
         for part in [temporary, *(p for p in temporary.rglob("*") if p.is_dir())]:
-            _sync_folder(part)
+            sync(part)
         if folder.exists():
             old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
             os.replace(folder, old)
@@ -118,15 +121,7 @@ def _write_folder(folder: Path, files: dict[str, bytes]) -> None:
             shutil.rmtree(old)
         else:
             temporary.rename(folder)
-        _sync_folder(folder.parent)
+        sync(folder.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

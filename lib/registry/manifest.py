@@ -59,11 +59,17 @@ class Manifest:
         return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest of the bundle in folder. Raises NoModelError if there is none, IntegrityError if it cannot be used."""
+def read_manifest(folder: Path, sha256: str | None = None) -> Manifest:
+    """The manifest of the bundle in folder. sha256: what its bytes must hash to, if that is known.
+
+    Raises NoModelError if there is none, IntegrityError if it cannot be used.
+    """
     path = folder / MANIFEST_NAME
     try:
-        content = json.loads(path.read_bytes())
+        written = path.read_bytes()
+        if sha256 is not None and hashlib.sha256(written).hexdigest() != sha256:
+            raise IntegrityError(f"{path} was changed since it was promoted, so it is not used.")
+        content = json.loads(written)
     except (FileNotFoundError, NotADirectoryError):
         raise NoModelError(
             f"No trained model in {folder}. Train one with 'lesionlabel train classifier' and promote it with "

@@ -109,9 +109,8 @@ class Versions:
             raise NoModelError(f"The promoted version {folder.name} is gone from {self.folder}. {ADVICE}") from error
         with self._lock:
             if self._loaded is None or self._loaded[0] != stamp:
-                if pointer is not None and manifest_digest(folder) != pointer["manifest_sha256"]:
-                    raise IntegrityError(f"{folder / MANIFEST_NAME} was changed since it was promoted, so it is not used.")
-                self._loaded = (stamp, load_classifier(folder, self.settings.device))
+                promoted = None if pointer is None else pointer["manifest_sha256"]
+                self._loaded = (stamp, load_classifier(folder, self.settings.device, promoted))
             classifier = self._loaded[1]
         problem = self._class_mismatch(classifier.manifest)
         if problem:

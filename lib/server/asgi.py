@@ -52,7 +52,7 @@ def build() -> FastAPI:
         schema = ours()
         other = stock.openapi()
         for path, methods in other["paths"].items():
-            if not path.startswith(("/proxy", "/infer/wsi", "/batch", "/scoring", "/reload")):
+            if not path.startswith(("/proxy", "/ohif", "/infer/wsi", "/batch", "/scoring", "/reload")):
                 schema["paths"][path] = {**methods, **schema["paths"].get(path, {})}
         components = schema.setdefault("components", {})
         for kind, entries in other.get("components", {}).items():

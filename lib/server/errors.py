@@ -8,11 +8,14 @@ import secrets
 import traceback
 from pathlib import Path
 
+from monailabel.config import settings as host
 from monailabel.interfaces.exception import MONAILabelException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lesionlabel.lesions.errors import InputError, IntegrityError, NoModelError, NotFoundError
+from lesionlabel.registry.versions import starter_folder
+from lesionlabel.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -54,14 +57,32 @@ def to_response(error: Exception) -> JSONResponse:
     """The response for an exception that left an endpoint."""
     for kind, status in STATUS:
         if isinstance(error, kind):
-            return JSONResponse({"detail": str(error), "error": type(error).__name__}, status)
+            return JSONResponse({"detail": without_folders(str(error)), "error": type(error).__name__}, status)
     if isinstance(error, MONAILabelException):
-        return JSONResponse({"detail": str(error.msg), "error": type(error).__name__}, 400)
+        return JSONResponse({"detail": without_folders(str(error.msg)), "error": type(error).__name__}, 400)
     if isinstance(error, json.JSONDecodeError):
         return JSONResponse({"detail": f"params and info must be JSON: {error}.", "error": "JSONDecodeError"}, 422)
     incident = secrets.token_hex(4)
-    # The places only: an exception's own text can hold what a patient's file or a request said.
-    places = " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(traceback.extract_tb(error.__traceback__)[-6:]))
-    logger.error("Incident %s: %s at %s", incident, type(error).__name__, places)
+    logger.error("Incident %s: %s", incident, in_one_line(error))
     detail = f"Something unexpected went wrong (incident {incident}). The server's log names the place under that number."
     return JSONResponse({"detail": detail, "error": "Unexpected", "incident": incident}, 500)
+
+
+def in_one_line(error: Exception) -> str:
+    """The error for a log: its text where it is our own, else only the places it went through.
+
+    Another exception's text can hold what a patient's file or a request said.
+    """
+    if isinstance(error, tuple(kind for kind, _ in STATUS)):
+        return f"{type(error).__name__}: {without_folders(str(error))}"
+    places = " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(traceback.extract_tb(error.__traceback__)[-6:]))
+    return f"{type(error).__name__} at {places}"
+
+
+def without_folders(text: str) -> str:
+    """The text with files named from the studies and state folders on: where those lie is nobody's business outside."""
+    folders = {Path(host.MONAI_LABEL_STUDIES), Settings().home, starter_folder().parent}
+    for folder in sorted({str(path) for known in folders for path in (known, known.resolve())}, key=len, reverse=True):
+        if len(folder) > 1:
+            text = text.replace(f"{folder}/", "").replace(folder, "the server's folder")
+    return text

@@ -17,7 +17,7 @@ from monailabel.utils.others.generic import get_mime_type
 from requests_toolbelt import MultipartEncoder
 from starlette.responses import Response
 
-from lesionlabel.datastore.names import require_extension, require_id
+from lesionlabel.datastore.names import id_for, require_extension, require_id
 from lesionlabel.lesions.errors import InputError, NotFoundError
 from lesionlabel.server.running import running_app
 
@@ -81,7 +81,7 @@ def _image(stem: Path, image: str, session_id: str, file: UploadFile | None) -> 
         return _keep_upload(stem, file, "")
     if not image:
         raise InputError("No image was named: give image=<id>, session_id=<id>, or send a file.")
-    return require_id(image)
+    return id_for(image)
 
 
 def _keep_upload(stem: Path, upload: UploadFile, image: str) -> Path:
@@ -94,7 +94,10 @@ def _keep_upload(stem: Path, upload: UploadFile, image: str) -> Path:
         return path
     from monailabel.datastore.utils.convert import binary_to_image
 
-    converted = binary_to_image(running_app().datastore().get_image_uri(image), str(path))
+    try:
+        converted = binary_to_image(running_app().datastore().get_image_uri(id_for(image)), str(path))
+    except ValueError as error:
+        raise InputError("The raw label has another number of bytes than the image has voxels. Send one byte a voxel.") from error
     return Path(shutil.move(converted, stem.with_name(stem.name + ".nii.gz")))
 
 

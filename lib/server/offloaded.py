@@ -17,7 +17,7 @@ from monailabel.config import settings as host
 from monailabel.endpoints import activelearning, datastore, session, train
 from monailabel.endpoints.user.auth import RBAC, User
 
-from lesionlabel.datastore.names import require_extension, require_id, require_tag, split_extension
+from lesionlabel.datastore.names import id_for, require_extension, require_id, require_tag, split_extension
 from lesionlabel.lesions.errors import InputError, NotFoundError
 from lesionlabel.server.inference import read_params
 from lesionlabel.server.running import running_app
@@ -52,7 +52,7 @@ def add_image(
 ) -> dict[str, Any]:
     """Store an image; an earlier one with the same id is kept."""
     extension = require_extension(file.filename or "")
-    image_id = require_id(image or split_extension(file.filename or "")[0])
+    image_id = id_for(image or split_extension(file.filename or "")[0])
     read_params(params)
     # The stock function takes the ending from the name, dots in the id included.
     file.filename = f"upload{extension}"
@@ -72,6 +72,7 @@ def save_label(
     """Save a label; every earlier version is kept. The answer names the curated lesions and what has to be asked."""
     label.filename = f"upload{require_extension(label.filename or '')}"
     require_tag(tag or "final")
+    image = id_for(image)
     running_app().datastore().get_image_uri(image)
     given = read_params(params)
     if host.MONAI_LABEL_AUTH_ENABLE:
@@ -81,6 +82,23 @@ def save_label(
     info = running_app().datastore().get_label_info(image, tag or "final")
     wanted = ("reader", "proof", "saw_model", "lesions", "questions", "not_curated", "curation_problem")
     return {**result, **{key: info[key] for key in wanted if key in info}}
+
+
+@router.put("/datastore/image/info")
+def update_image_info(image: str, info: Annotated[str, Form()] = "{}", user: User = ANNOTATOR) -> None:
+    """Add to an image's info."""
+    datastore.update_image_info(image, json.dumps(read_params(info)), user.username)
+
+
+@router.put("/datastore/label/info")
+def update_label_info(label: str, tag: str, info: Annotated[str, Form()] = "{}", user: User = ANNOTATOR) -> None:
+    """Add to a label's info, as a version of its own. What curation says is changed by saving the label again."""
+    datastore.update_label_info(label, tag, json.dumps(read_params(info)), user.username)
+
+
+@router.put("/datastore/updatelabelinfo", include_in_schema=False)
+def update_label_info_for_reviewer(label: str, tag: str, params: Annotated[str, Form()] = "{}", user: User = ANNOTATOR) -> None:
+    datastore.update_label_info(label, tag, json.dumps(read_params(params)), user.username)
 
 
 @router.get("/datastore/dataset")

@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, Response
 
 from lesionlabel.infers.notes import NOT_CLINICAL, PHANTOM_MODEL, closed_set
 from lesionlabel.lesions.errors import IntegrityError, NoModelError
+from lesionlabel.server.errors import without_folders
 from lesionlabel.server.running import running_app
 
 router = APIRouter(include_in_schema=False)
@@ -61,6 +62,6 @@ def _model(versions: Any) -> dict[str, str]:
     try:
         champion = versions.champion()
     except (NoModelError, IntegrityError) as error:
-        return {"problem": str(error)}
+        return {"problem": without_folders(str(error))}
     warning = PHANTOM_MODEL if champion.trained_on == "phantom" else ""
     return {"version": champion.version, "sha256": champion.sha256[:12], "trained_on": champion.trained_on, "warning": warning}

@@ -71,7 +71,7 @@ def test_an_image_can_be_asked_about_without_being_stored(client, server):
     assert client.get_session(session["session_id"])
     _, found = client.infer("lesion_classifier", "case_a", dict(CYST), session_id=session["session_id"])
     assert found["answered"]
-    _, found = client.infer("lesion_classifier", "", dict(CYST), file=str(server.studies / "case_b.nii.gz"))
+    _, found = client.infer("lesion_classifier", "", dict(CYST), file=str(server.studies / "case_c.nii.gz"))
     assert found["answered"]
     assert client.info()["datastore"]["total"] == before
     client.remove_session(session["session_id"])
@@ -81,6 +81,24 @@ def test_an_uploaded_volume_can_be_asked_about(client, tmp_path, tiny_ct):
     tiny_ct(tmp_path / "x.nii.gz", seed=77)
     assert client.upload_image(str(tmp_path / "x.nii.gz"), "uploaded.1")["image"] == "uploaded.1"
     _, found = client.infer("lesion_classifier", "uploaded.1", dict(CYST))
+    assert found["answered"]
+
+
+def test_a_volume_asked_about_in_a_session_and_then_submitted_under_slicers_name_for_it_was_seen(
+    client, server, tmp_path, tiny_ct, tiny_label
+):
+    tiny_ct(tmp_path / "x.nii.gz", seed=78)
+    tiny_label(tmp_path / "label.nii.gz", {"cyst": 1})
+    session = client.create_session(str(tmp_path / "x.nii.gz"))
+    name = "5: Abdomen 2.0"
+    _, found = client.infer("lesion_classifier_slicer", name, dict(CYST), session_id=session["session_id"])
+    assert found["answered"]
+    client.upload_image(str(tmp_path / "x.nii.gz"), name)
+    named = {"label_info": [{"name": "cyst", "idx": 1}]}
+    result = client.save_label(name, str(tmp_path / "label.nii.gz"), params=named)
+    assert [lesion["saw_model"] for lesion in result["lesions"]] == [True]
+    assert client.datastore()["objects"][result["image"]]["labels"]["final"]["info"]["lesions"] == result["lesions"]
+    _, found = client.infer("lesion_classifier_slicer", name, dict(CYST))
     assert found["answered"]
 
 
@@ -123,7 +141,8 @@ def test_training_on_too_little_ends_with_the_reason_and_what_serves_is_untouche
         time.sleep(0.5)
     status = client.train_status()
     assert status["status"] == "ERROR"
-    assert "InputError" in " ".join(status["details"])
+    assert status["details"][-1].startswith("InputError: Class ")
+    assert "Traceback" not in " ".join(status["details"])
     assert server.get("/info/")["models"] == before
     assert client.train_status(check_if_running=True) is False
 
@@ -164,6 +183,22 @@ def test_params_that_are_no_json_and_files_that_are_no_ct_are_refused(server):
 
 
 @pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/datastore/image/info?image=case_a", "info"),
+        ("/datastore/label/info?label=spleen_3&tag=final", "info"),
+        ("/datastore/updatelabelinfo?label=spleen_3&tag=final", "params"),
+    ],
+)
+def test_info_is_a_json_object_and_is_added(server, path, field):
+    for wrong in ("{half", "[1]"):
+        assert httpx.put(server.url + path, data={field: wrong}).status_code == 422
+    assert httpx.put(server.url + path, data={field: '{"remark": "seen twice"}'}).status_code == 200
+    kept = server.get(path.replace("updatelabelinfo", "label/info"))
+    assert kept["remark"] == "seen twice"
+
+
+@pytest.mark.parametrize(
     ("method", "path", "status"),
     [
         ("POST", "/reload", 404),
@@ -171,6 +206,7 @@ def test_params_that_are_no_json_and_files_that_are_no_ct_are_refused(server):
         ("PUT", "/model/lesion_classifier", 403),
         ("DELETE", "/model/lesion_classifier", 403),
         ("POST", "/batch/infer/lesion_classifier", 404),
+        ("GET", "/ohif/", 404),
         ("GET", "/datastore/image?image=../../etc/passwd", 422),
         ("GET", "/datastore/image/info?image=nothing", 404),
         ("GET", "/datastore/label?label=case_a&tag=..%2F..", 422),
@@ -179,6 +215,8 @@ def test_params_that_are_no_json_and_files_that_are_no_ct_are_refused(server):
         ("POST", "/activelearning/nothing", 404),
         ("POST", "/train/nothing", 404),
         ("GET", "/session/..%2F..%2Fetc", 404),
+        ("PUT", "/datastore/label/info?label=case_a&tag=nothing", 404),
+        ("PUT", "/datastore/image/info?image=nothing", 404),
     ],
 )
 def test_what_is_closed_unknown_or_unsafe_answers_as_json(server, method, path, status):

@@ -15,7 +15,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
 ]
 #: Module -> number of tests in it.
-SUITES = {"test_datastore": 11, "test_session": 3, "test_info": 1, "test_logs": 3, "test_activelearning": 2}
+SUITES = {"test_datastore": 11, "test_session": 3, "test_info": 1, "test_logs": 3, "test_activelearning": 2, "test_ohif": 1}
 
 
 @pytest.fixture(scope="module")

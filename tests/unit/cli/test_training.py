@@ -61,6 +61,7 @@ def test_what_cannot_work_is_said_before_anything_is_trained(cohort_file, tmp_pa
         (["--cohort", tmp_path / "none.npz", "--profile", "tiny"], "no cohort file"),
         (["--studies", tmp_path / "none", "--profile", "tiny"], "is not there"),
         (["--studies", tmp_path, "--kind", "real", "--profile", "tiny"], "kind"),
+        (["--cohort", cohort_file, "--kind", "phantom", "--profile", "tiny"], "--kind chooses"),
     ):
         with pytest.raises(InputError, match=why):
             run(train_app, "classifier", *args)

@@ -19,3 +19,9 @@ def test_the_highest_entropy_of_a_version_is_kept_and_a_new_version_starts_afres
     log.record("case", "a", "v2", 0.1)
     assert log.entropy("case", "v2") == 0.1
     assert log.entropy("case", "v1") is None
+
+
+def test_a_damaged_log_leaves_open_who_saw_an_answer(tmp_path):
+    AnswerLog(tmp_path).record("case", "a", "v1", 0.2)
+    (tmp_path / "case.json").write_text("{ half")
+    assert AnswerLog(tmp_path).saw("case", "a") is None

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from lesionlabel.datastore.curate import Curator
+from lesionlabel.imaging.same_voxels import voxels_digest
 from lesionlabel.lesions.classes import DEFAULT_CLASSES
 
 
@@ -54,7 +55,9 @@ def test_a_part_below_five_millimetres_is_a_question(curate):
     assert result["questions"][0]["slice"] == 12
 
 
-@pytest.mark.parametrize("info", [{"proof": "hearsay"}, {"label_info": "x"}])
+@pytest.mark.parametrize(
+    "info", [{"proof": "hearsay"}, {"label_info": "x"}, {"label_info": [{"name": "cyst", "idx": float("inf")}]}]
+)
 def test_what_cannot_be_curated_is_said_and_never_raised(curate, info):
     result = curate({"cyst": 1}, **info)
     assert result["lesions"] == []
@@ -73,3 +76,19 @@ def test_whether_the_answer_was_seen_is_stated_known_or_left_open(curate, answer
     answers.record("ct", "r", "v1", 0.4)
     assert curate({"cyst": 1}, client_id="r")["saw_model"] is True
     assert curate({"cyst": 1}, client_id="r", saw_model=False)["saw_model"] is False
+
+
+def test_a_damaged_sidecar_is_said_without_the_servers_folders_and_never_raised(curate, tmp_path):
+    (tmp_path / "ct.series.json").write_text("{ half")
+    result = curate({"cyst": 1}, label_info=named("cyst"))
+    assert result["lesions"] == []
+    assert "stored" in result["curation_problem"]
+    assert str(tmp_path) not in curate({"cyst": 1}, image=tmp_path / "gone.nii.gz")["curation_problem"]
+
+
+def test_an_answer_seen_before_the_image_was_stored_counts_as_seen(curate, answers, store, tmp_path):
+    voxels = voxels_digest(store.open(tmp_path / "ct.nii.gz"))
+    answers.unstored.record(voxels, "other reader", "v1", 0.4)
+    assert curate({"cyst": 1}, label_info=named("cyst"), client_id="r")["saw_model"] is None
+    answers.unstored.record(voxels, "r", "v1", 0.4)
+    assert curate({"cyst": 1}, label_info=named("cyst"), client_id="r")["lesions"][0]["saw_model"] is True

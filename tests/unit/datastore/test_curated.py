@@ -1,5 +1,6 @@
 import json
 import multiprocessing
+import os
 import shutil
 import threading
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from lesionlabel.datastore.curated import CuratedDatastore
 from lesionlabel.lesions.errors import InputError, IntegrityError, NotFoundError
+from lesionlabel.strategies.first import First
 
 NAMED = {"label_info": [{"name": "cyst", "idx": 1}, {"name": "metastasis", "idx": 2}], "client_id": "reader-1"}
 
@@ -181,3 +183,51 @@ def test_a_volume_with_an_unsafe_name_is_not_listed_but_counted_without_its_name
     assert open_datastore().list_images() == ["case_a", "case_b"]
     assert "1 volume(s)" in caplog.text
     assert "Müller" not in caplog.text
+
+
+@pytest.mark.parametrize("value", ["half a character \ud800", float("nan"), float("inf"), Path("x")])
+def test_no_value_in_a_clients_info_keeps_anybodys_label_from_being_saved(datastore, open_datastore, tmp_path, tiny_label, value):
+    save(datastore, tmp_path, tiny_label, {"cyst": 1}, comment=value)
+    datastore.update_image_info("case_a", {"comment": value})
+    datastore.update_label_info("case_a", "final", {"remark": value})
+    save(datastore, tmp_path, tiny_label, {"metastasis": 2}, image="case_b")
+    (datastore.studies / "datastore_v2.json").unlink()
+    again = open_datastore()
+    assert again.status()["completed"] == 2
+    json.dumps(again.json(), allow_nan=False).encode()
+
+
+def test_what_fails_to_be_written_is_not_shown_and_fails_nobody_else(datastore, tmp_path, tiny_label, monkeypatch):
+    def full(path, content):
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lesionlabel.datastore.curated.write_atomically", full)
+        with pytest.raises(OSError, match="No space"):
+            datastore.update_image_info("case_a", {"note": 1})
+    assert "note" not in datastore.get_image_info("case_a")
+
+
+def test_two_writes_within_one_tick_of_the_clock_lose_nothing(datastore, open_datastore):
+    other, index = open_datastore(), datastore.studies / "datastore_v2.json"
+    datastore.update_image_info("case_a", {"first": 1})
+    stamp = index.stat().st_mtime_ns
+    other.update_image_info("case_a", {"second": 2})
+    os.utime(index, ns=(stamp, stamp))
+    datastore.update_image_info("case_a", {"third": 3})
+    assert {"first", "second", "third"} <= set(open_datastore().get_image_info("case_a"))
+
+
+@pytest.mark.parametrize("info", [{"lesions": []}, {"proof": "pathology"}, {"saw_model": False, "comment": "x"}])
+def test_a_note_on_a_final_label_cannot_change_its_lesions(datastore, tmp_path, tiny_label, info):
+    save(datastore, tmp_path, tiny_label, {"cyst": 1})
+    before = datastore.get_label_info("case_a", "final")
+    with pytest.raises(InputError, match="Save the label again"):
+        datastore.update_label_info("case_a", "final", info)
+    assert datastore.get_label_info("case_a", "final") == before
+
+
+def test_a_volume_whose_id_would_end_like_a_file_is_not_listed(datastore):
+    shutil.copy(datastore.studies / "case_a.nii.gz", datastore.studies / "odd.nii.nii.gz")
+    assert datastore.list_images() == ["case_a", "case_b"]
+    assert First()({}, datastore) == {"id": "case_a"}

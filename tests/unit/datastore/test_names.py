@@ -1,6 +1,6 @@
 import pytest
 
-from lesionlabel.datastore.names import require_extension, require_id, require_tag, split_extension
+from lesionlabel.datastore.names import id_for, require_extension, require_id, require_tag, split_extension
 from lesionlabel.lesions.errors import InputError
 
 
@@ -50,3 +50,16 @@ def test_the_ending_is_taken_off_once_and_whole(name, parts):
 def test_a_file_without_a_storable_ending_is_refused(name):
     with pytest.raises(InputError, match=r"Send \.nii\.gz"):
         require_extension(name)
+
+
+@pytest.mark.parametrize("name", ["5: Abdomen 2.0", "scan.nii", "Leber (venös)", "x" * 200, "a b"])
+def test_a_clients_name_for_an_image_always_becomes_the_same_id(name):
+    assert require_id(id_for(name)) == id_for(name) != name
+    assert id_for("5: Abdomen") != id_for("5; Abdomen")
+    assert id_for("case_1") == "case_1"
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a\\b", ".hidden", "", "  ", "a\0b", "a\nb"])
+def test_a_clients_name_that_could_be_a_path_is_refused(name):
+    with pytest.raises(InputError):
+        id_for(name)

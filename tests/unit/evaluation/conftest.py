@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import torch
 
 from lesionlabel.lesions.cohort import Cohort, CohortLesion
 from lesionlabel.lesions.lesion import Proof
@@ -34,12 +33,3 @@ def cohort_of():
         return Cohort(tuple(lesions), NAMES)
 
     return make
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """Tiny trainings are faster so, and much faster where tests share the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

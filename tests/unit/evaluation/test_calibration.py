@@ -3,7 +3,6 @@ import pytest
 from scipy.special import log_softmax, softmax
 
 from lesionlabel.evaluation.calibration import (
-    coarse_percent,
     cross_fitted_probabilities,
     fit_temperature,
     measure_calibration,
@@ -70,20 +69,3 @@ def test_no_lesion_helps_to_set_the_temperature_it_is_scored_with():
     assert np.array_equal(before[folds == 0], after[folds == 0])
     assert not np.allclose(before[folds == 1], after[folds == 1])
     np.testing.assert_allclose(before.sum(axis=1), 1)
-
-
-@pytest.mark.parametrize(
-    ("probability", "shown"),
-    [
-        (0.0, "< 5 %"),
-        (0.01, "< 5 %"),
-        (0.05, "5 %"),
-        (0.334, "35 %"),
-        (0.72, "70 %"),
-        (0.95, "95 %"),
-        (0.99, "> 95 %"),
-        (1.0, "> 95 %"),
-    ],
-)
-def test_no_percentage_is_shown_finer_than_five(probability, shown):
-    assert coarse_percent(probability) == shown

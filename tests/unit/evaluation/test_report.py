@@ -50,6 +50,17 @@ def test_lesions_that_saw_the_model_do_not_move_any_figure_or_the_temperature(co
     assert right.calibration.to_json() == wrong.calibration.to_json()
 
 
+def test_a_lesion_whose_reader_may_have_seen_the_models_answer_is_in_no_figure(cohort_of, lesion_of):
+    cohort = cohort_of()
+    perhaps = [lesion_of(300 + i, i, f"u-{i}-0", saw_model=None) for i in range(3)]
+    cohort = Cohort((*cohort.lesions, *perhaps), cohort.class_names)
+    report = make_report(answered(cohort, wrong=(24, 25, 26)), DEFAULT_CLASSES)
+    assert (report.tested.lesions, report.saw_model) == (24, 3)
+    assert report.tested.accuracy.value == 1
+    with pytest.raises(InputError, match="or perhaps so"):
+        make_report(answered(cohort_of(saw_model=None)), DEFAULT_CLASSES)
+
+
 def test_without_proven_lesions_there_is_no_headline_and_the_report_says_so(cohort_of):
     report = make_report(answered(cohort_of(proof=Proof.CONSENSUS)), DEFAULT_CLASSES)
     assert report.headline is None

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
+from lesionlabel.imaging.identity import Identity
+from lesionlabel.imaging.importer import ImportReport, import_studies
+
 CT_IMAGE = UID("1.2.840.10008.5.1.4.1.1.2")
 SLICES, ROWS, COLUMNS = 6, 20, 24
 SPACING = (0.75, 0.75, 2.5)
@@ -128,3 +131,13 @@ def write_file(tmp_path: Path, body: NDArray[np.int16]) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., ImportReport]:
+    """Import from a folder below tmp_path into tmp_path/studies."""
+
+    def run(source: Path, **options: Any) -> ImportReport:
+        return import_studies(source, tmp_path / "studies", Identity(tmp_path / "home"), **options)
+
+    return run

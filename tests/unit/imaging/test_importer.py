@@ -14,22 +14,10 @@ from pydicom import dcmread
 from pydicom.dataset import FileDataset
 from pydicom.uid import ImplicitVRLittleEndian, generate_uid
 
-from lesionlabel.imaging.identity import Identity
-from lesionlabel.imaging.importer import ImportReport, import_studies
-from lesionlabel.imaging.patient_list import read_patient_list
+from lesionlabel.imaging.importer import ImportReport
 from lesionlabel.imaging.read import read_volume
 from lesionlabel.imaging.sidecar import read_sidecar, read_sidecars
 from lesionlabel.lesions.errors import InputError, IntegrityError, NotFoundError
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Callable[..., ImportReport]:
-    """Import from a folder below tmp_path into tmp_path/studies."""
-
-    def run(source: Path, **options: Any) -> ImportReport:
-        return import_studies(source, tmp_path / "studies", Identity(tmp_path / "home"), **options)
-
-    return run
 
 
 def reasons(report: ImportReport) -> str:
@@ -209,6 +197,16 @@ def test_simulated_and_real_series_are_never_taken_for_each_other(
     assert "not marked as Synthetic Data" in reasons(report)
 
 
+def test_a_series_with_one_simulated_slice_is_neither_a_patients_nor_the_phantoms(
+    tmp_path: Path, write_series: Callable[..., Any], run: Callable[..., ImportReport]
+) -> None:
+    write_series("in", change=lambda dataset, number: synthetic(dataset, number) if number == 2 else None)
+    for phantom in (False, True):
+        report = run(tmp_path / "in", phantom=phantom)
+        assert not report.imported
+        assert "Synthetic Data (0008,001C)" in reasons(report)
+
+
 def test_synthetic_marks_in_implicit_vr_are_seen(
     tmp_path: Path, write_series: Callable[..., Any], run: Callable[..., ImportReport]
 ) -> None:
@@ -234,51 +232,6 @@ def test_files_without_the_dicom_preamble_are_read(
         assert path.read_bytes()[:2] == b"\x08\x00"
     (image,) = run(tmp_path / "in").imported
     np.testing.assert_array_equal(read_volume(tmp_path / "studies" / f"{image.image_id}.nii.gz").voxels, series.hu)
-
-
-def test_nifti_files_are_patients_of_their_own_unless_listed(
-    tmp_path: Path, write_file: Callable[..., Path], run: Callable[..., ImportReport], body: NDArray[np.int16]
-) -> None:
-    for n, name in enumerate(["in/a.nii.gz", "in/b.nrrd", "in/sub/c d.é.nii", "in/phantom-x.nii.gz"]):
-        write_file(name, voxels=body - n)
-    report = run(tmp_path / "in")
-    assert not report.refused
-    assert len({image.patient for image in report.imported}) == 4
-    for image in report.imported:
-        assert image.patient == f"image-{image.image_id}"
-        assert not image.image_id.startswith("phantom")
-        assert "." not in image.image_id
-    (tmp_path / "patients.csv").write_text("file,patient\na.nii.gz,4711\nsub/c d.é.nii,4711\n")
-    shutil.rmtree(tmp_path / "studies")
-    report = run(tmp_path / "in", patients=read_patient_list(tmp_path / "patients.csv"))
-    patients = [image.patient for image in report.imported]
-    assert len(set(patients)) == 3
-    assert Identity(tmp_path / "home").patient("4711") in patients
-
-
-def test_another_patient_for_an_imported_file_is_refused(
-    tmp_path: Path, write_file: Callable[..., Path], run: Callable[..., ImportReport]
-) -> None:
-    path = write_file("in/a.nii.gz")
-    run(path)
-    (tmp_path / "patients.csv").write_text("file,patient\na.nii.gz,4711\n")
-    report = run(path, patients=read_patient_list(tmp_path / "patients.csv"))
-    assert not report.imported
-    assert "now said to be of" in reasons(report)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("name,patient\n", r"lacks the column\(s\) file"),
-        ("file,patient\na.nii.gz,\n", "line 2, column patient: it is empty"),
-        ("file,patient\na.nii.gz,1\na.nii.gz,2\n", "line 3, column file: a.nii.gz is given to two patients"),
-    ],
-)
-def test_a_wrong_patient_list_is_named_by_line_and_column(text: str, message: str, tmp_path: Path) -> None:
-    (tmp_path / "patients.csv").write_text(text)
-    with pytest.raises(InputError, match=message):
-        read_patient_list(tmp_path / "patients.csv")
 
 
 def test_masks_of_the_ircad_layout_come_along(
@@ -328,6 +281,9 @@ def test_studies_inside_the_source_are_not_imported_again(
 
 def test_an_image_without_a_sidecar_is_its_own_patient_and_a_damaged_one_is_not(tmp_path: Path) -> None:
     assert read_sidecar(tmp_path, "case7").patient == "image-case7"
+    lost = read_sidecar(tmp_path, "phantom-1")
+    assert lost.simulated
+    assert lost.patient == "phantom-image-phantom-1"
     (tmp_path / "case7.series.json").write_text("{")
     with pytest.raises(IntegrityError):
         read_sidecar(tmp_path, "case7")

@@ -154,3 +154,11 @@ def test_a_folder_of_two_series_is_refused(write_series: Callable[..., Any]) -> 
     write_series("both/b")
     with pytest.raises(InputError, match="holds 2 CT series"):
         read_volume(first.folder.parent)
+
+
+def test_a_series_marked_as_synthetic_says_that_it_is_simulated(write_series: Callable[..., Any]) -> None:
+    def mark(dataset: Any, number: int) -> None:
+        dataset.add_new(0x0008001C, "CS", "YES")
+
+    assert read_volume(write_series("marked", change=mark).folder).info["simulated"] is True
+    assert "simulated" not in read_volume(write_series("plain").folder).info

@@ -70,6 +70,7 @@ def test_dicom_rois_are_rescaled_and_bring_their_spacing(folder: Path, write_ser
     np.testing.assert_array_equal(lesion.context.hu, series.hu[0] - 10)
     assert lesion.context.spacing_mm == 0.75
     assert lesion.context.centre == (11.5, 9.5)
+    assert lesion.saw_model is False  # or no cohort of ready-cut ROIs could be tested
     assert lesion.context.margin_px == 4
 
 
@@ -78,6 +79,7 @@ def test_wrong_rows_are_named_by_line_and_column_and_the_rest_is_imported(folder
     write_series("phantom", change=lambda dataset, _: dataset.add_new(0x0008001C, "CS", "YES"))
     np.save(folder / "nan.npy", np.full((8, 8), np.nan))
     np.save(folder / "unit.npy", np.linspace(0, 1, 64).reshape(8, 8))
+    np.save(folder / "raw.npy", np.load(folder / "float.npy") + 1024)
     np.save(folder / "cube.npy", np.full((8, 8, 8), 50.0))
     np.save(folder / "bytes.npy", np.arange(64, dtype=np.uint8).reshape(8, 8))
     np.save(folder / "object.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
@@ -103,6 +105,7 @@ def test_wrong_rows_are_named_by_line_and_column_and_the_rest_is_imported(folder
         ("link.npy,4711,cyst,20,,,", "file", "outside the CSV's folder"),
         ("nan.npy,4711,cyst,4,,,", "file", "NaN or infinite"),
         ("unit.npy,4711,cyst,4,,,", "file", "normalised"),
+        ("raw.npy,4711,cyst,4,,,", "file", "not on the HU scale"),
         ("cube.npy,4711,cyst,4,,,", "file", "2-D image"),
         ("bytes.npy,4711,cyst,4,,,", "file", "uint8"),
         ("object.npy,4711,cyst,4,,,", "file", "cannot be read"),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom.dataset import FileDataset
+from scipy.spatial.transform import Rotation
 
 from lesionlabel.imaging.read import read_volume
 from lesionlabel.lesions.errors import InputError
@@ -80,8 +81,23 @@ def test_one_or_two_slices_are_no_series(write_series: Callable[..., Any]) -> No
 
 def test_coronal_slices_are_refused(write_series: Callable[..., Any]) -> None:
     series = write_series(orientation=(1, 0, 0, 0, 0, -1))
-    with pytest.raises(InputError, match="coronal or sagittal"):
+    with pytest.raises(InputError, match="coronal, sagittal"):
         read_volume(series.folder)
+
+
+def test_slices_turned_by_more_than_45_degrees_are_refused_and_by_less_keep_their_order(write_series: Callable[..., Any]) -> None:
+    def along(turn: Rotation) -> tuple[float, ...]:
+        return tuple(turn.as_matrix()[:, :2].T.ravel())
+
+    # About an axis between left and back, so that the head stays the main part of the normal.
+    steep = Rotation.from_rotvec(np.radians(50) * np.array([1, 1, 0]) / np.sqrt(2))
+    with pytest.raises(InputError, match="more than 45°"):
+        read_volume(write_series("steep", orientation=along(steep)).folder)
+    less = Rotation.from_euler("zxz", (10, 43, 35), degrees=True)
+    series = write_series("less", orientation=along(less))
+    volume = read_volume(series.folder)
+    assert volume.geometry.spacing == pytest.approx((0.75, 0.75, 2.5), abs=1e-5)
+    assert sorted(plane.sum() for plane in volume.voxels) == sorted(plane.sum() for plane in series.hu)
 
 
 def test_pixels_that_are_not_square_are_refused(write_series: Callable[..., Any]) -> None:

@@ -187,3 +187,22 @@ def test_what_cannot_be_read_leaves_nothing_behind(tmp_path: Path, write_file: C
     with pytest.raises(InputError):
         store.open(tmp_path / "bad.nii.gz")
     assert entries(tmp_path / "store") == []
+
+
+def test_an_image_that_is_replaced_while_it_is_read_is_not_kept_under_the_old_content(
+    tmp_path: Path, write_file: Callable[..., Path], body: NDArray[np.int16], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, other = write_file("a.nii.gz"), write_file("b.nii.gz", voxels=body - 7)
+    content = path.read_bytes()
+
+    def replaced_first(image: Path) -> Any:
+        image.write_bytes(other.read_bytes())
+        return read_volume(image)
+
+    store = VolumeStore(tmp_path / "store", PLENTY)
+    with monkeypatch.context() as patched:
+        patched.setattr(store_module, "read_volume", replaced_first)
+        with pytest.raises(InputError, match="changes while it is read"):
+            store.open(path)
+    path.write_bytes(content)
+    np.testing.assert_array_equal(store.open(path).voxels, body)

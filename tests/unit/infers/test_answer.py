@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 
 import pytest
 import SimpleITK as sitk
@@ -199,3 +200,15 @@ def test_a_replaced_image_is_opened_anew(desk, tmp_path, tiny_ct):
 def test_answers_are_immutable_records(desk, ct):
     with pytest.raises(dataclasses.FrozenInstanceError):
         desk.answer(ct, read_request(CYST)).label = "cyst"
+
+
+def test_a_file_may_have_any_name(desk, ct, tmp_path):
+    shutil.copy(ct, tmp_path / "my ct (1).nii.gz")
+    assert desk.answer(tmp_path / "my ct (1).nii.gz", read_request(CYST)).json["answered"]
+
+
+def test_a_folder_of_dicom_files_marked_as_synthetic_is_called_simulated(desk, ct, tmp_path, monkeypatch):
+    volume = desk.open(ct).volume
+    marked = dataclasses.replace(volume, info={"simulated": True})
+    monkeypatch.setattr(desk.store, "open", lambda path: marked)
+    assert desk.answer(tmp_path, read_request(CYST)).json["simulated"] is True

@@ -89,7 +89,8 @@ def host(tmp_path, tiny_ct, desk):
     tiny_ct(tmp_path / "studies" / "case.nii.gz")
     tasks = {"lesion_classifier": LesionClassifier(desk)}
     datastore, answers = CuratedDatastore(tmp_path / "studies"), AnswerLog(tmp_path / "answers")
-    return SimpleNamespace(datastore=datastore, answers=answers, ask=partial(dispatch, tasks, datastore, answers))
+    ask = partial(dispatch, tasks, datastore, answers, lambda path: desk.open(path).voxels)
+    return SimpleNamespace(datastore=datastore, answers=answers, ask=ask)
 
 
 def test_an_answer_by_id_is_recorded_as_seen_by_that_client(host, made):
@@ -121,3 +122,21 @@ def test_a_result_is_saved_as_original_and_never_over_a_readers_label(host, made
     assert host.datastore.get_labels_by_image_id("case") == {"original": "case"}
     with pytest.raises(InputError, match="'final'"):
         host.ask({**asked, "label_tag": "final"})
+
+
+def test_an_answer_about_an_image_that_is_not_stored_is_recorded_by_its_voxels(host, desk, ct):
+    host.ask({"model": "lesion_classifier", "image": ct, "client_id": "r", **CYST, "result_write_to_file": False})
+    assert host.answers.unstored.saw(desk.open(ct).voxels, "r") is True
+    assert host.answers.saw("case", "r") is False
+
+
+def test_a_result_that_cannot_be_saved_leaves_no_file_behind(host, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    before = sorted(tmp_path.iterdir())
+    asked = {"model": "lesion_classifier", "image": "case", **CYST, "save_label": True}
+    with pytest.raises(InputError, match="no label tag"):
+        host.ask({**asked, "label_tag": "../x"})
+    monkeypatch.setattr(host.datastore, "save_label", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    with pytest.raises(OSError, match="full"):
+        host.ask(asked)
+    assert [p for p in sorted(tmp_path.iterdir()) if p not in before and p.name != "answers"] == []

@@ -54,3 +54,9 @@ def test_the_unforeseen_gets_a_number_and_leaks_nothing(caplog):
         assert "Muster" not in text
         assert "Traceback" not in text
     assert "test_errors.py" in caplog.text
+
+
+def test_the_servers_folders_are_not_said(monkeypatch, tmp_path):
+    monkeypatch.setenv("LESIONLABEL_HOME", str(tmp_path / "home"))
+    response = answer_to(IntegrityError(f"{tmp_path}/home/versions/v1/manifest.json was changed."))
+    assert response.json()["detail"] == "versions/v1/manifest.json was changed."
