@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from pathlib import Path
 
 import matplotlib
@@ -21,6 +22,8 @@ from lesionlabel.infers.desk import Desk
 from lesionlabel.settings import Settings
 
 PANELS = 4
+#: What is brighter belongs to the patient; pictures are cut to it.
+BODY_HU = -200
 #: Window of the pictures in HU: level 70, width 340, as the ROI's.
 WINDOW = (-100, 240)
 
@@ -34,21 +37,26 @@ def main() -> None:
     image_of = {sidecar.source["series_uid"]: sidecar.image for sidecar in read_sidecars(studies)}
     patients = json.loads((options.demo / "dicom" / "truth.json").read_text(encoding="utf-8"))["patients"]
     lesions = [(image_of[p["series_uid"]], lesion) for p in patients for lesion in p["lesions"] if lesion["diameter_mm"] >= 10]
+    # The first of each class in turn, then whatever comes, so that every class is seen.
+    firsts = {lesion["label"]: position for position, (_, lesion) in reversed(list(enumerate(lesions)))}
+    shown = sorted([*firsts.values(), *(set(range(len(lesions))) - set(firsts.values()))][:PANELS])
     desk = Desk(Settings(home=options.demo / "home"))
 
-    figure, axes = plt.subplots(1, PANELS, figsize=(4 * PANELS, 4.4), facecolor="black")
-    right = 0
+    figure, axes = plt.subplots(1, PANELS, figsize=(4 * PANELS, 4), facecolor="black", layout="constrained")
+    right: Counter[str] = Counter()
     for position, (image, lesion) in enumerate(lesions):
         asked = Asked(centre_lps=tuple(lesion["centre_lps"]), diameter_mm=lesion["diameter_mm"])
         answer = desk.answer(studies / f"{image}.nii.gz", asked)
-        right += answer.label == lesion["label"]
+        right[lesion["label"]] += answer.label == lesion["label"]
         print(f"{image}: {lesion['label']} of {lesion['diameter_mm']:.0f} mm, answered: {answer.text}")
-        if position < PANELS:
-            draw(axes[position], answer, lesion["label"])
-    print(f"{right} of {len(lesions)} lesions answered with their type")
+        if position in shown:
+            draw(axes[shown.index(position)], answer, lesion["label"])
+    asked_of = Counter(lesion["label"] for _, lesion in lesions)
+    print(f"answered with their type: {right.total()} of {len(lesions)} lesions")
+    for label, count in asked_of.items():
+        print(f"  {label}: {right[label]} of {count}")
     for axis in axes:
         axis.set_axis_off()
-    figure.tight_layout()
     figure.savefig(options.out, dpi=75, facecolor="black")
 
 
@@ -56,6 +64,10 @@ def draw(axis, answer, truth: str) -> None:
     """One slice with the lesion's outline, what was answered and what is true."""
     contour = answer.contour
     axis.imshow(answer.volume.voxels[contour.slice_index], cmap="gray", vmin=WINDOW[0], vmax=WINDOW[1], interpolation="bilinear")
+    body = np.argwhere(answer.volume.voxels[contour.slice_index] > BODY_HU)
+    (top, left), (bottom, right) = body.min(axis=0), body.max(axis=0)
+    axis.set_xlim(left, right)
+    axis.set_ylim(bottom, top)
     outline = np.vstack([contour.points, contour.points[:1]])
     axis.plot(outline[:, 0], outline[:, 1], color="#ffcc33", linewidth=1.5)
     axis.set_title(f"{answer.text}\n(simulated; truth: {truth})", color="white", fontsize=12)

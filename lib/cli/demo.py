@@ -12,7 +12,7 @@ import typer
 
 def demo(
     folder: Annotated[Path, typer.Option(help="where the phantom studies and the demo's state go")] = Path("demo"),
-    patients: Annotated[int, typer.Option(min=1, max=50, help="simulated patients")] = 3,
+    patients: Annotated[int, typer.Option(min=1, max=50, help="simulated patients")] = 4,
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
     serve: Annotated[bool, typer.Option(help="start the server at the end")] = True,
 ) -> None:
