@@ -51,17 +51,19 @@ def train_classifier(
     if recipe.reduced:
         print(f"Profile {profile}, reduced against the paper: {'; '.join(recipe.reduced)}.")
     if starter is None:
-        info, report = train_version(lesions, settings, profile, seed, progress=_teller())
+        info, trained = train_version(lesions, settings, profile, seed, progress=_teller())
         version, folder = info.version, info.folder
     else:
         trained = train_starter(lesions, settings, starter, profile, seed, progress=_teller())
-        version, folder, report = trained.manifest.version, starter, trained.report
-    print(f"\n{report.to_markdown()}")
+        version, folder = trained.manifest.version, starter
+    print(f"\n{trained.report_text}")
     if out is not None:
-        write_atomically(out / "report.md", report.to_markdown().encode())
-        write_atomically(out / "report.json", (json.dumps(report.to_json(), indent=1, ensure_ascii=False) + "\n").encode())
+        write_atomically(out / "report.md", trained.report_text.encode())
+        if trained.report is not None:
+            content = json.dumps(trained.report.to_json(), indent=1, ensure_ascii=False)
+            write_atomically(out / "report.json", f"{content}\n".encode())
     print(f"Version {version} in {folder}. Not for clinical use.")
-    if starter is None:
+    if starter is None and trained.report is not None:
         print(f"It does not serve yet. To let it: lesionlabel models promote {version} --by NAME --reason TEXT")
 
 

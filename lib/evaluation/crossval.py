@@ -61,6 +61,11 @@ def is_simulated(cohort: Cohort) -> bool:
     return simulated > 0
 
 
+def decided_blind(cohort: Cohort) -> NDArray[np.bool_]:
+    """Which lesions, (n,), were decided without sight of the model's answer: only they may be tested on."""
+    return np.array([lesion.saw_model is False for lesion in cohort], dtype=bool)
+
+
 def cross_validate(
     cohort: Cohort,
     recipe: Recipe,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesionlabel.evaluation.calibration import Calibration, cross_fitted_probabilities, fit_temperature, measure_calibration
-from lesionlabel.evaluation.crossval import OutOfFold, is_simulated
+from lesionlabel.evaluation.crossval import OutOfFold, decided_blind, is_simulated
 from lesionlabel.evaluation.diameter import diameter_only
 from lesionlabel.evaluation.metrics import Figures, Interval, lesion_weights, measure, wilson
 from lesionlabel.lesions.classes import ClassList
@@ -115,7 +115,7 @@ class Report:
 def make_report(result: OutOfFold, classes: ClassList) -> Report:
     """The report on out-of-fold answers. Raises InputError when no lesion may be tested."""
     cohort, labels = result.cohort, result.cohort.labels
-    blind = np.array([lesion.saw_model is False for lesion in cohort])
+    blind = decided_blind(cohort)
     strong = np.array([lesion.proof.is_strong for lesion in cohort])
     if not blind.any():
         raise InputError(

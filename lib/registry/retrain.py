@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
-from lesionlabel.evaluation.crossval import Recipe, check_size, cross_validate, fit, is_simulated
+from lesionlabel.evaluation.crossval import Recipe, check_size, cross_validate, decided_blind, fit, is_simulated
 from lesionlabel.evaluation.report import Report, make_report
 from lesionlabel.lesions.cohort import Cohort, take_snapshot
 from lesionlabel.lesions.errors import InputError
@@ -41,13 +41,26 @@ PROFILES: Mapping[str, Recipe] = MappingProxyType(
 )
 
 
+#: What stands in place of the report where no lesion may be tested.
+NOT_EVALUATED = (
+    "All lesions were decided after seeing the model's answer, or perhaps so. They trained, but none may be tested: there are "
+    "no figures, the probabilities are not calibrated, and the version cannot be promoted. Save some lesions before the model is "
+    "asked about their image, at least one of each class, and train again."
+)
+
+
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A network trained on a whole cohort, with its manifest and the report on its recipe."""
+    """A network trained on a whole cohort, with its manifest and the report on its recipe, None where no lesion may be tested."""
 
     network: PaperCNN
     manifest: Manifest
-    report: Report
+    report: Report | None
+
+    @property
+    def report_text(self) -> str:
+        """The report in Markdown, or why there is none."""
+        return NOT_EVALUATED if self.report is None else self.report.to_markdown()
 
 
 def train_version(
@@ -58,13 +71,13 @@ def train_version(
     *,
     progress: Progress = no_progress,
     should_stop: ShouldStop = never_stop,
-) -> tuple[VersionInfo, Report]:
+) -> tuple[VersionInfo, Trained]:
     """Train on the cohort and keep the result as a candidate version, which serves only once it is promoted.
 
     Raises InputError when the cohort or the profile cannot be used, DivergedError, StoppedError.
     """
     trained = train_on(cohort, settings, find_recipe(profile), seed, progress=progress, should_stop=should_stop)
-    return Versions(settings).add(trained.network, trained.manifest, trained.report.to_markdown()), trained.report
+    return Versions(settings).add(trained.network, trained.manifest, trained.report_text), trained
 
 
 def train_starter(
@@ -85,7 +98,7 @@ def train_starter(
         raise InputError("A starter is handed on to everyone, so it is trained on the phantom only, never on patients.")
     trained = train_on(cohort, settings, find_recipe(profile), seed, progress=progress, should_stop=should_stop)
     manifest = replace(trained.manifest, version=f"starter-{weights_digest(trained.network)[:8]}")
-    save_bundle(folder, trained.network, manifest, trained.report.to_markdown(), over=True)
+    save_bundle(folder, trained.network, manifest, trained.report_text, over=True)
     return replace(trained, manifest=manifest)
 
 
@@ -109,9 +122,13 @@ def train_on(
     recipe = replace(recipe, training=replace(recipe.training, device=settings.device))
     take_snapshot(cohort, settings.snapshots_folder)
 
-    share = recipe.n_folds / (recipe.n_folds + 1)
-    out_of_fold = cross_validate(cohort, recipe, seed, progress=part_of(progress, 0, share), should_stop=should_stop)
-    report = make_report(out_of_fold, settings.classes)
+    report, share = None, 0.0
+    if decided_blind(cohort).any():
+        share = recipe.n_folds / (recipe.n_folds + 1)
+        out_of_fold = cross_validate(cohort, recipe, seed, progress=part_of(progress, 0, share), should_stop=should_stop)
+        report = make_report(out_of_fold, settings.classes)
+    else:
+        progress(0.0, "no lesion was decided before the model's answer was seen: training without an evaluation")
     final = fit(
         cohort,
         recipe,
@@ -131,8 +148,8 @@ def train_on(
         snapshot=cohort.digest,
         config={**recipe.to_json(), "training": final.record()},
         seed=seed,
-        temperature=report.temperature,
-        evaluation=report.to_json(),
+        temperature=1.0 if report is None else report.temperature,
+        evaluation=None if report is None else report.to_json(),
         code_version=code_version(),
     )
     return Trained(final.network, manifest, report)

@@ -131,7 +131,10 @@ class Versions:
             if problem:
                 raise InputError(f"{problem} It is not promoted.")
             if info.manifest.evaluation is None:
-                raise InputError(f"{version} has no out-of-fold evaluation, so nobody knows how it does. It is not promoted.")
+                raise InputError(
+                    f"{version} has no out-of-fold evaluation, so nobody knows how it does. It is not promoted: "
+                    "train again with lesions that were saved before the model was asked about their image."
+                )
             previous = self.promotions()[-1:]
             if info.manifest.trained_on == "phantom" and previous and previous[0]["trained_on"] == "patients":
                 raise InputError(

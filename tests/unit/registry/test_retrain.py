@@ -24,20 +24,22 @@ def tiny_profile(monkeypatch):
     monkeypatch.setattr(retrain, "PROFILES", {**PROFILES, "tiny": TINY})
 
 
-def make_cohort(prefix: str = "p-", names: tuple[str, ...] = NAMES) -> Cohort:
+def make_cohort(prefix: str = "p-", names: tuple[str, ...] = NAMES, saw_model: bool | None = False) -> Cohort:
     lesions = []
     for i in range(18):
         half = context_half_width(12.0)
         hu = np.random.default_rng(i).normal(60 + 30 * (i % 3), 10, (2 * half + 1, 2 * half + 1)).astype(np.float32)
         context = Context(hu, (float(half), float(half)), 12.0, 0.75)
-        lesions.append(CohortLesion(f"{prefix}l{i}", f"{prefix}{i}", names[i % 3], context, Proof.PATHOLOGY, False))
+        lesions.append(CohortLesion(f"{prefix}l{i}", f"{prefix}{i}", names[i % 3], context, Proof.PATHOLOGY, saw_model))
     return Cohort(tuple(lesions), names)
 
 
 def test_training_keeps_a_candidate_that_answers_and_does_not_serve(settings):
     cohort = make_cohort()
     told: list[float] = []
-    info, report = train_version(cohort, settings, "tiny", 5, progress=lambda share, what: told.append(share))
+    info, trained = train_version(cohort, settings, "tiny", 5, progress=lambda share, what: told.append(share))
+    report = trained.report
+    assert report is not None
     assert told == sorted(told)
     assert told[-1] == 1.0
     versions = Versions(settings)
@@ -58,6 +60,17 @@ def test_training_keeps_a_candidate_that_answers_and_does_not_serve(settings):
     card = (info.folder / "docs/README.md").read_text()
     assert report.headline is not None
     assert report.headline.accuracy.percent() in card
+
+
+@pytest.mark.parametrize("saw_model", [True, None])
+def test_lesions_decided_with_the_answer_in_sight_train_a_candidate_that_nobody_can_promote(settings, saw_model):
+    info, trained = train_version(make_cohort(saw_model=saw_model), settings, "tiny", 5)
+    assert trained.report is None
+    assert info.manifest.evaluation is None
+    assert info.manifest.temperature == 1
+    assert "may be tested" in (info.folder / "docs/README.md").read_text()
+    with pytest.raises(InputError, match="before the model was asked"):
+        Versions(settings).promote(info.version, "an admin", "it looks fine")
 
 
 def test_the_same_snapshot_and_seed_give_the_same_weights(settings):
