@@ -20,7 +20,7 @@ def demo(
     import os
 
     folder = folder.resolve()
-    os.environ.setdefault("LESIONLABEL_HOME", str(folder / "home"))
+    os.environ["LESIONLABEL_HOME"] = str(folder / "home")  # the demo's own, whatever the site's is
 
     from lesionlabel.cli.serving import serve as start_server
     from lesionlabel.imaging.identity import Identity

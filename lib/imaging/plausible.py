@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from lesionlabel.lesions.errors import NotCTError
 
 OFFSET = 32768
+#: Scanners pad outside the field of view with numbers down to about -3024; nothing real is lower.
+LOWEST_PADDING = -4000
 ALLOWED = "Allowed: a CT in HU (air -1000, water 0)."
 
 
@@ -45,6 +47,12 @@ def check_hu(voxels: NDArray[np.int16]) -> None:
     seen = f"Its values run from {lowest} to {highest}"
     if lowest == highest:
         raise NotCTError(f"All voxels are {lowest}: the image is empty. {ALLOWED}")
+    impossible = share(-OFFSET, LOWEST_PADDING - 1)
+    if impossible > 0.001:
+        raise NotCTError(
+            f"{seen}, and {impossible:.0%} of them are below {LOWEST_PADDING}, far under air and any padding: the numbers are not on "
+            f"the HU scale (a wrong rescale slope?). {ALLOWED} Convert the series with its rescale slope and intercept."
+        )
     if lowest == 0 and highest == 255:
         raise NotCTError(f"{seen}: that is an 8-bit picture, its HU are lost. {ALLOWED} Export the original series.")
     if share(-OFFSET, -101) < 0.001:

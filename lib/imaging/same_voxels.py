@@ -38,11 +38,18 @@ class KnownVoxels:
             self._known.setdefault(sidecar.voxels, []).append(sidecar)
 
     def refuse_twin(self, sidecar: Sidecar) -> None:
-        """Raise InputError when another image has the same voxels and one of the two came as a file.
+        """Raise InputError when another image has the same voxels and one of the two came as a file, or is the same DICOM series.
 
-        Two DICOM series are left alone: they say themselves whose they are.
+        Two DICOM series are left alone: they say themselves whose they are. One series under two ids was imported with another
+        pseudonym key, so its patient would be two.
         """
+        series = sidecar.source.get("series_uid")
         for known in self._known.get(sidecar.voxels, ()):
+            if series is not None and known.source.get("series_uid") == series and known.image != sidecar.image:
+                raise InputError(
+                    f"The series is in the studies folder already, as {known.image}, under another pseudonym key. Import with the "
+                    "LESIONLABEL_HOME that this folder was first imported with: one patient would become two."
+                )
             if known.image != sidecar.image and ("sha256" in known.source or "sha256" in sidecar.source):
                 raise InputError(
                     f"It holds the same voxels as {known.image}, which is in the studies folder already. One patient's CT under "

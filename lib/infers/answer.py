@@ -73,7 +73,7 @@ def answer(
         density=density,
         vein_hu=vein,
         changes_with_slice=changes,
-        padded=context.padded,
+        padded=_reaches_outside(volume, contour, context),
     )
     label = None if probabilities is None else classifier.class_names[int(np.argmax(probabilities))]
     text = display(classifier.class_names, probabilities, refusal)
@@ -129,6 +129,14 @@ def _probabilities(
             rois.append(cut_roi(cut_context(volume, Contour(beside, contour.points))))
     rows = classifier.probabilities(np.stack(rois))
     return rows[0], bool(np.any(rows.argmax(axis=1) != rows[0].argmax()))
+
+
+def _reaches_outside(volume: Volume, contour: Contour, context: Context) -> bool:
+    """Whether the unscaled ROI, not only the wider context, takes in what lies outside the slice."""
+    half = contour.diameter_px * (0.5 + context.unscaled_margin)
+    _, rows, columns = volume.geometry.shape
+    x, y = contour.centre
+    return bool(min(x, y) - half < -0.5 or x + half > columns - 0.5 or y + half > rows - 0.5)
 
 
 def _prediction(names: tuple[str, ...], probabilities: NDArray[np.float64] | None) -> list[dict[str, Any]]:

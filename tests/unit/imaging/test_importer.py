@@ -32,6 +32,17 @@ def synthetic(dataset: FileDataset, number: int) -> None:
     dataset.add_new(0x0008001C, "CS", "YES")
 
 
+def test_a_series_imported_with_another_pseudonym_key_does_not_become_a_second_patient(
+    tmp_path: Path, write_series: Callable[..., Any], run: Callable[..., ImportReport]
+) -> None:
+    write_series("in/one")
+    assert len(run(tmp_path / "in").imported) == 1
+    (tmp_path / "home" / "pseudonym.key").rename(tmp_path / "home" / "old.key")
+    again = run(tmp_path / "in")
+    assert not again.imported
+    assert "another pseudonym key" in reasons(again)
+
+
 def test_a_series_becomes_an_image_with_its_sidecar(
     tmp_path: Path, write_series: Callable[..., Any], run: Callable[..., ImportReport]
 ) -> None:

@@ -41,6 +41,7 @@ BAD = {
     "screenshot of the middle": noisy(np.clip(window, 1, 254), 3).clip(1, 254),
     "without its intercept": noisy(abdomen() + 1024, 15).clip(0, 4095),
     "intercept applied twice": noisy(abdomen() - 1024, 15),
+    "ten times the slope": noisy(abdomen() * 10, 15),
     "intercept missing, with padding": np.where(np.arange(60) < 5, -2000, noisy(abdomen() + 1024, 15)).astype(np.int16),
     "normalised to 0 .. 1": noisy(window / 255, 0),
     "z scores": noisy(np.zeros((4, 30, 30)), 1),

@@ -212,3 +212,9 @@ def test_a_folder_of_dicom_files_marked_as_synthetic_is_called_simulated(desk, c
     marked = dataclasses.replace(volume, info={"simulated": True})
     monkeypatch.setattr(desk.store, "open", lambda path: marked)
     assert desk.answer(tmp_path, read_request(CYST)).json["simulated"] is True
+
+
+@pytest.mark.parametrize(("diameter_mm", "told"), [(36, False), (60, True)])
+def test_the_edge_is_told_only_where_the_roi_itself_reaches_outside(desk, ct, diameter_mm, told):
+    notes = desk.answer(ct, read_request({"point": [20, 48, 12], "diameter_mm": diameter_mm})).json["reader_notes"]
+    assert any("edge of the image" in note for note in notes) == told
