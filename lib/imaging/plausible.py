@@ -50,8 +50,8 @@ def check_hu(voxels: NDArray[np.int16]) -> None:
     impossible = share(-OFFSET, LOWEST_PADDING - 1)
     if impossible > 0.001:
         raise NotCTError(
-            f"{seen}, and {impossible:.0%} of them are below {LOWEST_PADDING}, far under air and any padding: the numbers are not on "
-            f"the HU scale (a wrong rescale slope?). {ALLOWED} Convert the series with its rescale slope and intercept."
+            f"{seen}, and {impossible:.0%} of them are below {LOWEST_PADDING}, far under air and any padding: the numbers are "
+            f"not on the HU scale (a wrong rescale slope?). {ALLOWED} Convert the series with its rescale slope and intercept."
         )
     if lowest == 0 and highest == 255:
         raise NotCTError(f"{seen}: that is an 8-bit picture, its HU are lost. {ALLOWED} Export the original series.")

@@ -47,8 +47,8 @@ class KnownVoxels:
         for known in self._known.get(sidecar.voxels, ()):
             if series is not None and known.source.get("series_uid") == series and known.image != sidecar.image:
                 raise InputError(
-                    f"The series is in the studies folder already, as {known.image}, under another pseudonym key. Import with the "
-                    "LESIONLABEL_HOME that this folder was first imported with: one patient would become two."
+                    f"The series is in the studies folder already, as {known.image}, under another pseudonym key. Import with "
+                    "the LESIONLABEL_HOME that this folder was first imported with: one patient would become two."
                 )
             if known.image != sidecar.image and ("sha256" in known.source or "sha256" in sidecar.source):
                 raise InputError(
