@@ -15,13 +15,18 @@ from lesionlabel.datastore.curate import Curator
 from lesionlabel.datastore.curated import CuratedDatastore
 from lesionlabel.infers.desk import Desk
 from lesionlabel.infers.dispatch import dispatch
+from lesionlabel.infers.generate import Generate
 from lesionlabel.infers.lesion_classifier import LesionClassifier, LesionClassifierForSlicer
 from lesionlabel.lesions.errors import InputError
+from lesionlabel.registry.generators import ALL_CLASSES
+from lesionlabel.registry.synthesis import Synthesis
 from lesionlabel.server.errors import in_one_line
 from lesionlabel.settings import Settings
 from lesionlabel.strategies.first import First
 from lesionlabel.strategies.most_informative import MostInformative
 from lesionlabel.strategies.random import Random
+from lesionlabel.strategies.synthesise import Synthesise
+from lesionlabel.trainers.generator import GeneratorTrainer
 from lesionlabel.trainers.lesion_classifier import LesionClassifierTrainer
 
 
@@ -31,6 +36,7 @@ class LesionLabelApp(MONAILabelApp):
         logging.getLogger("monailabel").setLevel(logging.WARNING)
         self.settings = Settings()
         self.desk = Desk(self.settings)
+        self.synthesis = Synthesis(self.settings)
         super().__init__(
             app_dir=app_dir,
             studies=studies,
@@ -48,23 +54,32 @@ class LesionLabelApp(MONAILabelApp):
             )
         studies = Path(self.studies).resolve()
         self.answers = AnswerLog(studies / "labels" / "history" / "answers")
-        self.curated = CuratedDatastore(studies, Curator(self.desk.store.open, self.settings.classes, self.answers))
+        curator = Curator(self.desk.store.open, self.settings.classes, self.answers)
+        self.curated = CuratedDatastore(studies, curator, self.desk.recognise_synthetic)
         return self.curated
 
     def init_infers(self) -> dict[str, Any]:
         return {
             "lesion_classifier": LesionClassifier(self.desk),
             "lesion_classifier_slicer": LesionClassifierForSlicer(self.desk),
+            **{f"generate_{label}": Generate(self.synthesis, f"gan_{label}") for label in self.settings.classes.names},
+            "generate": Generate(self.synthesis, ALL_CLASSES),
         }
 
     def init_trainers(self) -> dict[str, Any]:
-        return {"lesion_classifier": LesionClassifierTrainer(self.settings, self.desk.store)}
+        store = self.desk.store
+        generators = {name: GeneratorTrainer(self.settings, store, name) for name in self.synthesis.versions}
+        return {"lesion_classifier": LesionClassifierTrainer(self.settings, store), **generators}
 
     def init_strategies(self) -> dict[str, Any]:
         return {
             "random": Random(np.random.default_rng()),
             "first": First(),
             "most_informative": MostInformative(Path(self.studies).resolve(), self.answers, self.desk.versions),
+            **{
+                f"synthesise_{label}": Synthesise(self.synthesis, f"gan_{label}", self.curated.shelf)
+                for label in self.settings.classes.names
+            },
         }
 
     def train(self, request: dict[str, Any]) -> Any:
@@ -73,6 +88,18 @@ class LesionLabelApp(MONAILabelApp):
             return super().train(request)
         except Exception as error:
             raise SystemExit(in_one_line(error)) from None
+
+    def info(self) -> dict[str, Any]:
+        """MONAI Label's description of the app, with what the strategies can be asked, which the base class leaves out."""
+        described = super().info()
+        for name, task in self._strategies.items():
+            if isinstance(task, Synthesise):
+                described["strategies"][name]["config"] = task.config()
+        return described
+
+    def needs_image(self, model: str) -> bool:
+        """Whether a request for that model names an image; generators have none."""
+        return not isinstance(self._infers.get(model), Generate)
 
     def infer(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
         """Answers for ids in the datastore only; the base class would open any path of the server that a client names."""

@@ -37,8 +37,18 @@ class Settings(BaseSettings):
         return self.home / "versions"
 
     @property
+    def generators_folder(self) -> Path:
+        """Trained generator versions: one folder per generator, one bundle folder each in it."""
+        return self.home / "generators"
+
+    @property
     def snapshots_folder(self) -> Path:
         return self.home / "snapshots"
+
+    @property
+    def synthetic_folder(self) -> Path:
+        """The register of the synthetic ROIs that this site has made."""
+        return self.home / "synthetic"
 
     def describe(self) -> dict[str, str]:
         """Every setting as text, for printing at start; nothing here is secret."""

@@ -28,16 +28,21 @@ def import_command(
 ) -> None:
     """Import CT series. What is good is imported, what is not is named with its reason. Again changes nothing.
 
+    What a generator made is recognised and refused, with --phantom too.
+
     Images from DICOM get coded ids. Ids of NIfTI and NRRD files begin with the file's name: rename files that carry patients'
     names first.
     """
     from lesionlabel.imaging.identity import Identity
     from lesionlabel.imaging.importer import import_studies
     from lesionlabel.imaging.patient_list import NOBODY, read_patient_list
+    from lesionlabel.imaging.synthetic_register import SyntheticRegister
     from lesionlabel.settings import Settings
 
+    settings = Settings()
     listed = NOBODY if patients is None else read_patient_list(patients)
-    report = import_studies(source, studies, Identity(Settings().home), phantom=phantom, patients=listed)
+    register = SyntheticRegister(settings.synthetic_folder)
+    report = import_studies(source, studies, Identity(settings.home), phantom=phantom, patients=listed, register=register)
     _print_imported(report.imported)
     _print_refused(report.refused)
     print(f"\n{len(report.imported)} image(s) in {studies}, {len(report.refused)} refusal(s).")
@@ -57,11 +62,13 @@ def import_rois_command(
     """
     from lesionlabel.imaging.identity import Identity
     from lesionlabel.imaging.rois import import_rois
+    from lesionlabel.imaging.synthetic_register import SyntheticRegister
     from lesionlabel.lesions.cohort import save_cohort
     from lesionlabel.settings import Settings
 
     settings = Settings()
-    result = import_rois(table, settings.classes, Identity(settings.home))
+    register = SyntheticRegister(settings.synthetic_folder)
+    result = import_rois(table, settings.classes, Identity(settings.home), register)
     for problem in result.problems:
         print(f"{table.name}, {problem}")
     cohort = result.cohort

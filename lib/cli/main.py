@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from lesionlabel.cli import demo, importing, phantom, serving, training
+from lesionlabel.cli import demo, generate, importing, models, phantom, serving, training
 from lesionlabel.lesions.errors import InputError, IntegrityError, NoModelError, NotFoundError
 
 app = typer.Typer(
@@ -23,7 +23,9 @@ app.command("import")(importing.import_command)
 app.command("import-rois")(importing.import_rois_command)
 app.command("phantom")(phantom.phantom)
 app.add_typer(training.train_app, name="train")
-app.add_typer(training.models_app, name="models")
+app.command("generate")(generate.generate)
+app.add_typer(models.models_app, name="models")
+app.add_typer(models.generators_app, name="generators")
 
 
 def main() -> None:

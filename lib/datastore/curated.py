@@ -19,6 +19,9 @@ from lesionlabel.datastore.history import History, sha256_of
 from lesionlabel.datastore.info import storable
 from lesionlabel.datastore.names import HISTORY, IMAGE_EXTENSIONS, require_extension, require_id, require_tag, split_extension
 from lesionlabel.datastore.scan import scan
+from lesionlabel.datastore.synthetic_shelf import SyntheticShelf
+from lesionlabel.imaging.synthetic import is_synthetic_name, not_a_patients
+from lesionlabel.imaging.synthetic_seen import BY_NAME, synthetic_mark_of
 from lesionlabel.lesions.errors import InputError, IntegrityError, NotFoundError
 from lesionlabel.lesions.files import write_atomically
 
@@ -34,19 +37,24 @@ CURATED_KEYS = frozenset(
 
 #: (image id, image file, label file, info as sent) -> what curation adds to the info.
 Curate = Callable[[str, Path, Path, dict[str, Any]], dict[str, Any]]
+#: image file -> how it is recognised as a generator's, None where it is not.
+Recognise = Callable[[Path], str | None]
 
 
 class CuratedDatastore(LocalDatastore):
     """The studies folder. Each save is kept in labels/history before it becomes current; nothing there is ever deleted.
 
-    curate: called on each label saved as final; what it returns is stored in the label's info. The index
-    (datastore_v2.json) follows the files: volumes copied or imported into the folder appear at the next question.
+    curate: called on each label saved as final; what it returns is stored in the label's info. recognise: called on each
+    image that is sent, which is refused if it is synthetic, or found in the folder, which is then marked so in its info. The
+    index (datastore_v2.json) follows the files: volumes copied or imported into the folder appear at the next question.
     """
 
-    def __init__(self, studies: Path, curate: Curate | None = None) -> None:
+    def __init__(self, studies: Path, curate: Curate | None = None, recognise: Recognise = synthetic_mark_of) -> None:
         self.studies = studies.resolve()
         self.history = History(self.studies / "labels" / HISTORY)
+        self.shelf = SyntheticShelf(self.studies / ".synthetic")
         self._curate = curate
+        self._recognise = recognise
         self._file_lock = FileLock(self.studies / ".lock")
         self._index_stamp: tuple[int, int, int] | None = None
         self._seen: tuple[int, ...] | None = None
@@ -54,10 +62,14 @@ class CuratedDatastore(LocalDatastore):
 
     def get_image_uri(self, image_id: str) -> str:
         """The image's path. Raises NotFoundError for an id that is not in the studies folder."""
+        if is_synthetic_name(image_id):
+            return str(self.shelf.path(image_id))
         self._require_image(image_id)
         return super().get_image_uri(image_id)
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
+        if is_synthetic_name(image_id):
+            return self.shelf.info(image_id)
         self._require_image(image_id)
         return super().get_image_info(image_id)
 
@@ -105,13 +117,16 @@ class CuratedDatastore(LocalDatastore):
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
         """Store an image. One with the same id is moved to the history first; its labels stay only if the pixels are the same.
 
-        Raises InputError for an unsafe id or a file ending that is no volume's.
+        Raises InputError for an unsafe id, a file ending that is no volume's, and an image that a generator made.
         """
         source = Path(image_filename)
         image_id = require_id(image_id or split_extension(source.name)[0])
         extension = require_extension(source.name)
         if extension not in IMAGE_EXTENSIONS:
             raise InputError(f"A file ending in {extension} is no volume. Allowed: {', '.join(IMAGE_EXTENSIONS)}.")
+        said = BY_NAME if is_synthetic_name(image_id) else self._recognise(source)
+        if said is not None:
+            raise InputError(not_a_patients(said))
         staged = self._stage(source, self.studies)
         target = self.studies / f"{image_id}{extension}"
         info = {**storable(image_info), "ts": int(time.time()), "name": target.name}
@@ -145,6 +160,8 @@ class CuratedDatastore(LocalDatastore):
         Raises NotFoundError for an unknown image, InputError for an unsafe tag or file ending.
         """
         tag = require_tag(label_tag)
+        if is_synthetic_name(image_id):
+            raise InputError(not_a_patients(BY_NAME) + " No label of it is kept.")
         extension = require_extension(label_filename)
         source, image = Path(label_filename), Path(self.get_image_uri(image_id))
         name = f"{image_id}{extension}"
@@ -178,7 +195,9 @@ class CuratedDatastore(LocalDatastore):
             self._set_label(objects, label_id, label_tag, None)
 
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
-        require_id(image_id)
+        """Add to an image's info; nothing can be added to what is synthetic. Raises NotFoundError."""
+        if is_synthetic_name(require_id(image_id)):
+            return
         with self._changing() as objects:
             if image_id not in objects:
                 raise NotFoundError(f"No image {image_id!r} in the studies folder.")
@@ -285,10 +304,20 @@ class CuratedDatastore(LocalDatastore):
             stamps = self._stamps()
             self._read_index()
             objects = scan(self.studies, self._datastore.objects, self.history)
+            self._mark_synthetic(objects)
             if objects != self._datastore.objects:
                 self._replace_objects(objects)
                 stamps = self._stamps()
         self._seen = stamps if time.time_ns() - max(stamps) > CLOCK_TICK_NS else None
+
+    def _mark_synthetic(self, objects: dict[str, ImageLabelModel]) -> None:
+        """Say {"synthetic": true} in the info of images new in the folder that a generator made: none trains or is offered."""
+        for image_id, entry in objects.items():
+            before, ext = self._datastore.objects.get(image_id), entry.image.ext
+            is_new = before is None or before.image.ext != ext
+            if is_new and self._recognise(self.studies / f"{image_id}{ext}") is not None:
+                marked = DataModel(ext=ext, info={**entry.image.info, "synthetic": True})
+                objects[image_id] = ImageLabelModel(image=marked, labels=entry.labels)
 
     def _read_index(self) -> None:
         path = Path(self._datastore_config_path)

@@ -18,6 +18,8 @@ from pydicom.uid import UID
 
 from lesionlabel.imaging.nifti import MAX_SIDE
 from lesionlabel.imaging.series_info import Info, series_info
+from lesionlabel.imaging.synthetic import is_synthetic_name
+from lesionlabel.imaging.synthetic_tags import MARK_TAGS, is_generated, is_synthetic
 from lesionlabel.lesions.errors import InputError, NotCTError
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -44,14 +46,12 @@ PROJECTION_WORDS = frozenset({"MIP", "MINIP", "MAXIMUM", "MINIMUM", "PROJECTION 
 #: Rescale Type (0028,1054) of densities; PS3.3 C.11.1.1.2 has others for material maps.
 HU_TYPES = frozenset({"", "HU", "HU_MOD", "US"})
 
-#: Synthetic Data (0008,001C), PS3.3 C.7.6.1: newer than pydicom 2.4's dictionary, so it is read by its tag.
-SYNTHETIC_DATA = 0x0008001C
 TAGS: list[int | str] = [
-    "SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", SYNTHETIC_DATA, "Modality", "Manufacturer",
-    "ManufacturerModelName", "SeriesDescription", "PatientID", "IssuerOfPatientID", "ContrastBolusAgent", "SliceThickness",
-    "KVP", "ConvolutionKernel", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "ImagePositionPatient",
-    "ImageOrientationPatient", "SamplesPerPixel", "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "BitsAllocated",
-    "BitsStored", "PixelRepresentation", "RescaleType", "PhotometricInterpretation",
+    *MARK_TAGS, "SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "Modality", "Manufacturer",
+    "IssuerOfPatientID", "ContrastBolusAgent", "SliceThickness", "KVP", "ConvolutionKernel", "StudyInstanceUID",
+    "SeriesInstanceUID", "FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient", "SamplesPerPixel",
+    "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "BitsAllocated", "BitsStored", "PixelRepresentation", "RescaleType",
+    "PhotometricInterpretation",
 ]  # fmt: skip
 
 
@@ -65,7 +65,10 @@ class Refusal:
 
 @dataclass(frozen=True, eq=False)
 class SliceHeader:
-    """One slice of a CT series. Lengths in mm; position and orientation (row direction, column direction) in LPS."""
+    """One slice of a CT series. Lengths in mm; position and orientation (row direction, column direction) in LPS.
+
+    synthetic: marked as no patient's. generated: marked so by a generator, not by the phantom, or in its file name.
+    """
 
     path: Path
     sop_uid: str
@@ -75,6 +78,7 @@ class SliceHeader:
     patient_id: str
     issuer: str
     synthetic: bool
+    generated: bool
     rows: int
     columns: int
     row_mm: float
@@ -184,6 +188,7 @@ def _slice_header(path: Path, header: FileDataset) -> SliceHeader:
         patient_id=str(header.get("PatientID") or "").strip(),
         issuer=str(header.get("IssuerOfPatientID") or "").strip(),
         synthetic=is_synthetic(header),
+        generated=is_generated(header) or is_synthetic_name(path),
         rows=rows,
         columns=columns,
         row_mm=row_mm,
@@ -192,10 +197,3 @@ def _slice_header(path: Path, header: FileDataset) -> SliceHeader:
         position=position,
         info=series_info(header),
     )
-
-
-def is_synthetic(header: FileDataset) -> bool:
-    """Whether Synthetic Data (0008,001C) is YES."""
-    element = header.get(Tag(SYNTHETIC_DATA))
-    value = "" if element is None else element.value
-    return (value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)).strip().upper() == "YES"

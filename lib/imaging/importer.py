@@ -19,6 +19,9 @@ from lesionlabel.imaging.same_voxels import KnownVoxels, voxels_digest
 from lesionlabel.imaging.series import Series, files_below, find_series, load_series, name_below
 from lesionlabel.imaging.series_info import Info
 from lesionlabel.imaging.sidecar import Sidecar, read_sidecar, write_sidecar
+from lesionlabel.imaging.synthetic import not_a_patients
+from lesionlabel.imaging.synthetic_register import SyntheticRegister
+from lesionlabel.imaging.synthetic_seen import BY_PIXELS, synthetic_mark_of
 from lesionlabel.lesions.cohort import PHANTOM_PREFIX
 from lesionlabel.lesions.errors import InputError, IntegrityError, NotFoundError
 from lesionlabel.lesions.files import write_atomically
@@ -54,13 +57,20 @@ class ImportReport:
 
 
 def import_studies(
-    source: Path, studies: Path, identity: Identity, *, phantom: bool = False, patients: PatientList = NOBODY
+    source: Path,
+    studies: Path,
+    identity: Identity,
+    *,
+    phantom: bool = False,
+    patients: PatientList = NOBODY,
+    register: SyntheticRegister | None = None,
 ) -> ImportReport:
     """Import a file, or everything below a folder: DICOM series in any order, NIfTI, NRRD, and 3D-IRCADb patients with masks.
 
     phantom: the source is simulated; without it simulated series are refused, with it real ones. patients: whose a NIfTI or
-    NRRD file is; one that is not named there is a patient of its own. Importing a series again changes nothing. Raises
-    NotFoundError when there is no source; all else that is wrong is in the report.
+    NRRD file is; one that is not named there is a patient of its own. register: of the synthetic ROIs made here; what a
+    generator made is refused with phantom and without, by its mark or by these. Importing a series again changes nothing.
+    Raises NotFoundError when there is no source; all else that is wrong is in the report.
     """
     if not source.exists():
         raise NotFoundError(f"There is nothing at {source}.")
@@ -71,7 +81,7 @@ def import_studies(
     files = [path for path in files if inside not in path.resolve().parents]
     ircad = patient_folders(files)
     files = [path for path in files if not is_passed_over(path, ircad)]
-    work = _Import(below, studies, identity, phantom, patients, ircad, KnownVoxels(studies), ImportReport())
+    work = _Import(below, studies, identity, phantom, patients, register, ircad, KnownVoxels(studies), ImportReport())
     found, refused = find_series([path for path in files if not image_suffix(path)], below)
     work.report.refused += refused
     for series in found:
@@ -96,6 +106,7 @@ class _Import:
     identity: Identity
     phantom: bool
     patients: PatientList
+    register: SyntheticRegister | None
     ircad: set[Path]
     known: KnownVoxels
     report: ImportReport
@@ -104,12 +115,15 @@ class _Import:
         first = series.first
         what = f"series of {len(series.headers)} files ({name_below(first.path, self.below)} …)"
         try:
+            if any(header.generated for header in series.headers):
+                raise InputError(not_a_patients("its headers or file names say so"))
             self._check_mark({header.synthetic for header in series.headers})
             pseudonym = self.identity.patient(first.patient_id, first.issuer, first.study_uid, first.series_uid)
             patient = f"{PHANTOM_PREFIX}{pseudonym}" if self.phantom else pseudonym
             image_id = (PHANTOM_PREFIX if self.phantom else "ct-") + self.identity.image(patient, first.series_uid)
             loaded = load_series(series, self.below)
             self.report.refused += loaded.refused
+            self._refuse_made_here(loaded.volume)
             sidecar = Sidecar(image_id, patient, self.phantom, _info(loaded.volume), loaded.source, voxels_digest(loaded.volume))
             already = self._put(sidecar, loaded.volume)
             segments = self._add_masks(first.path, image_id, loaded.volume)
@@ -122,10 +136,14 @@ class _Import:
         """names: the paths of all image files below the source."""
         name = name_below(path, self.below)
         try:
+            said = synthetic_mark_of(path)
+            if said is not None:
+                raise InputError(not_a_patients(said))
             content = hash_file(path)
             image_id = self._file_id(path, content)
             listed = self.patients.of(name, names)
             volume = read_volume(path)
+            self._refuse_made_here(volume)
             _ = volume.geometry.pixel_mm
             voxels = voxels_digest(volume)
             own = self.identity.patient(listed.patient, listed.issuer) if listed else f"image-{image_id}"
@@ -145,6 +163,10 @@ class _Import:
             raise InputError(
                 "It has slices not marked as Synthetic Data (0008,001C), so it may be a patient's. Import it without --phantom."
             )
+
+    def _refuse_made_here(self, volume: Volume) -> None:
+        if self.register is not None and self.register.knows_volume(volume.voxels):
+            raise InputError(not_a_patients(BY_PIXELS))
 
     def _file_id(self, path: Path, content: str) -> str:
         stem = path.name[: -len(image_suffix(path) or "")]

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from lesionlabel.imaging.dicom import UNREADABLE, is_synthetic, quiet_pydicom, read_dataset
+from lesionlabel.imaging.dicom import UNREADABLE, quiet_pydicom, read_dataset
 from lesionlabel.imaging.pixels import to_hu
+from lesionlabel.imaging.synthetic_tags import is_synthetic
 from lesionlabel.lesions.errors import InputError, NotCTError
 from lesionlabel.lesions.roi import HU_WINDOW
 

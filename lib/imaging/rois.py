@@ -11,6 +11,9 @@ from pathlib import Path
 
 from lesionlabel.imaging.identity import Identity
 from lesionlabel.imaging.roi_pictures import read_picture
+from lesionlabel.imaging.synthetic import not_a_patients
+from lesionlabel.imaging.synthetic_register import SyntheticRegister
+from lesionlabel.imaging.synthetic_seen import BY_PIXELS, synthetic_mark_of
 from lesionlabel.lesions.classes import ClassList
 from lesionlabel.lesions.cohort import Cohort, CohortLesion
 from lesionlabel.lesions.errors import InputError
@@ -53,13 +56,14 @@ class _CellError(InputError):
         self.column = column
 
 
-def import_rois(table: Path, classes: ClassList, identity: Identity) -> RoiImport:
+def import_rois(table: Path, classes: ClassList, identity: Identity, register: SyntheticRegister | None = None) -> RoiImport:
     """Read the ROIs that a CSV names; wrong rows are left out and named by line and column.
 
     file: PNG, .npy or DICOM, relative to the CSV and below its folder. patient: any identifier, kept as a pseudonym only.
     diameter_px, margin: in pixels of the file; the margin on each side defaults to what is left, (side - diameter) / 2. proof
-    defaults to single reader. spacing_mm: side of a pixel; 0 where it is not known. Raises InputError when the CSV itself
-    cannot be read or lacks a needed column.
+    defaults to single reader. spacing_mm: side of a pixel; 0 where it is not known. register: of the synthetic ROIs made
+    here; a ROI that is marked as synthetic, or one of those, is a wrong row. Raises InputError when the CSV itself cannot be
+    read or lacks a needed column.
     """
     lesions: dict[str, CohortLesion] = {}
     lines: dict[str, int] = {}
@@ -75,7 +79,7 @@ def import_rois(table: Path, classes: ClassList, identity: Identity) -> RoiImpor
                 )
             for row in reader:
                 try:
-                    lesion = _read_row(row, table.parent, classes, identity)
+                    lesion = _read_row(row, table.parent, classes, identity, register)
                     if lesion.lesion_id in lesions:
                         raise _CellError(
                             "file", f"{row['file']} has the pixels of line {lines[lesion.lesion_id]}: it is the same ROI."
@@ -90,7 +94,9 @@ def import_rois(table: Path, classes: ClassList, identity: Identity) -> RoiImpor
     return RoiImport(Cohort(tuple(lesions.values()), tuple(classes.names)), tuple(problems))
 
 
-def _read_row(row: Mapping[str, str | None], folder: Path, classes: ClassList, identity: Identity) -> CohortLesion:
+def _read_row(
+    row: Mapping[str, str | None], folder: Path, classes: ClassList, identity: Identity, register: SyntheticRegister | None
+) -> CohortLesion:
     try:
         label = classes.names[classes.index(_text(row, "class"))]
     except InputError as error:
@@ -105,10 +111,15 @@ def _read_row(row: Mapping[str, str | None], folder: Path, classes: ClassList, i
     if diameter is None or diameter <= 0:
         raise _CellError("diameter_px", f"{_text(row, 'diameter_px')!r} is not a positive number of pixels.")
     path = _file(_text(row, "file"), folder)
+    said = synthetic_mark_of(path)
+    if said is not None:
+        raise _CellError("file", f"{_text(row, 'file')}: {not_a_patients(said)}")
     try:
         hu, spacing = read_picture(path)
     except InputError as error:
         raise _CellError("file", f"{_text(row, 'file')}: {error}") from error
+    if register is not None and register.knows(hu):
+        raise _CellError("file", f"{_text(row, 'file')}: {not_a_patients(BY_PIXELS)}")
     given = _number(row, "spacing_mm")
     if given is not None and given <= 0:
         raise _CellError("spacing_mm", f"{given:g} is not a positive number of mm.")

@@ -22,7 +22,7 @@ MAKERS = {
     "united imaging": "United Imaging",
     "uih": "United Imaging",
     "neusoft": "Neusoft",
-    "lesionlabel": "LesionLabel phantom",
+    "lesionlabel": "LesionLabel",
 }
 #: Words of scanner model names; a word with a digit in it (64, 256) is kept as well.
 MODEL_WORDS = frozenset(

@@ -11,6 +11,8 @@ from pathlib import Path
 from lesionlabel.imaging.same_voxels import voxels_digest
 from lesionlabel.imaging.sidecar import sidecar_beside
 from lesionlabel.imaging.store import VolumeStore
+from lesionlabel.imaging.synthetic_register import SyntheticRegister
+from lesionlabel.imaging.synthetic_seen import synthetic_mark_of, synthetic_volume
 from lesionlabel.infers.answer import Answer, answer
 from lesionlabel.infers.asked import Asked
 from lesionlabel.lesions.phase import Phase, check_phase
@@ -25,7 +27,7 @@ MAPPED_VOLUMES = 64
 
 @dataclass(eq=False)
 class OpenImage:
-    """A mapped volume. simulated: whether it is the phantom's."""
+    """A mapped volume. simulated: whether it is the phantom's or a generator's, so no patient's."""
 
     volume: Volume
     simulated: bool
@@ -47,6 +49,7 @@ class Desk:
         self.settings = settings
         self.store = VolumeStore(settings.volumes_folder, int(settings.volume_cache_gib * 2**30))
         self.versions = Versions(settings)
+        self.register = SyntheticRegister(settings.synthetic_folder)
         self.segmenter: Segmenter = segmenter or RadialSegmenter()
         self._open: OrderedDict[tuple[str, int, int, int], OpenImage] = OrderedDict()
         self._lock = threading.Lock()
@@ -54,7 +57,7 @@ class Desk:
     def open(self, path: Path) -> OpenImage:
         """The image at path, mapped. Raises what VolumeStore.open raises."""
         if path.is_dir():
-            return _opened(self.store.open(path), simulated=False)
+            return self._opened(path, simulated=False)
         found = path.stat()
         key = (str(path), found.st_ino, found.st_size, found.st_mtime_ns)
         with self._lock:
@@ -63,7 +66,7 @@ class Desk:
                 self._open.move_to_end(key)
                 return known
         sidecar = sidecar_beside(path)
-        image = _opened(self.store.open(path), simulated=sidecar is not None and sidecar.simulated)
+        image = self._opened(path, simulated=sidecar is not None and sidecar.simulated)
         with self._lock:
             self._open[key] = image
             while len(self._open) > MAPPED_VOLUMES:
@@ -79,7 +82,12 @@ class Desk:
         image = self.open(path)
         return answer(image.volume, asked, classifier, self.segmenter, image.phase, image.simulated)
 
+    def recognise_synthetic(self, path: Path) -> str | None:
+        """How a NIfTI or NRRD file is recognised as a generator's, by name, header or pixels; None where it is not."""
+        return synthetic_volume(path, self.register)
 
-def _opened(volume: Volume, simulated: bool) -> OpenImage:
-    """simulated: what the sidecar says; a DICOM series says it itself."""
-    return OpenImage(volume, simulated or bool(volume.info.get("simulated")))
+    def _opened(self, path: Path, simulated: bool) -> OpenImage:
+        """simulated: what the sidecar says; a DICOM series says it itself, and so do a generator's images, or their pixels."""
+        volume = self.store.open(path)
+        simulated = simulated or bool(volume.info.get("simulated")) or synthetic_mark_of(path) is not None
+        return OpenImage(volume, simulated or self.register.knows_volume(volume.voxels))

@@ -11,6 +11,7 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask
 from lesionlabel.datastore.answers import AnswerLog
 from lesionlabel.datastore.curated import FINAL, ORIGINAL, CuratedDatastore
 from lesionlabel.datastore.names import require_tag
+from lesionlabel.infers.generate import Generate
 from lesionlabel.lesions.errors import InputError, NotFoundError
 
 
@@ -21,7 +22,9 @@ def dispatch(
     voxels_of: Callable[[Path], str],
     request: dict[str, Any],
 ) -> dict[str, Any]:
-    """Run request["model"] on request["image"]: a str is an id in the datastore, only a Path (never from a client) is a file.
+    """Run request["model"] on request["image"], of which generators have none.
+
+    The image: a str is an id in the datastore, only a Path (never from a client) is a file.
 
     voxels_of: the digest of an image's voxels, under which an answer about an image that is not stored is recorded.
 
@@ -32,6 +35,9 @@ def dispatch(
     task = tasks.get(str(model))
     if task is None:
         raise NotFoundError(f"No model {model!r}. Models: {', '.join(tasks)}.")
+    if isinstance(task, Generate):
+        file, params = task(request)
+        return {"label": file, "tag": None, "file": file, "params": params}
     image = request.get("image")
     image_id = image if isinstance(image, str) else None
     path = image if isinstance(image, Path) else Path(datastore.get_image_uri(str(image)))

@@ -15,7 +15,7 @@ from lesionlabel.lesions.phase import Phase
 TOO_SMALL_MM = 10.0
 NOT_CLINICAL = NOT_FOR_CLINICAL_USE
 PHANTOM_MODEL = "The serving model was trained on simulated images only: its answer says nothing about patients."
-SIMULATED = "This image is simulated."
+SIMULATED = "This image is simulated or synthetic: it is no patient's."
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,9 @@ import json
 from typing import Any
 
 from lesionlabel.lesions.roi import HU_WINDOW, MARGIN, ROI_SIZE
+from lesionlabel.registry.bundle_folder import WEIGHTS_NAME
 from lesionlabel.registry.manifest import Manifest
 
-WEIGHTS_NAME = "models/model.safetensors"
-CARD_NAME = "docs/README.md"
 #: MONAI's schema for metadata.json.
 METADATA_SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20220324.json"
 NOT_CLINICAL = "Research software, not for clinical use."

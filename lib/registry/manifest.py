@@ -1,4 +1,4 @@
-"""The manifest of a classifier version: what it is, what it was made from, and the hash of every file beside it."""
+"""The manifest of a version: what it is, what it was made from, and the hash of every file beside it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from lesionlabel.lesions.errors import IntegrityError, NoModelError
 
-FORMAT = "lesionlabel-classifier-1"
 MANIFEST_NAME = "manifest.json"
 TrainedOn = Literal["phantom", "patients"]
 
@@ -21,14 +20,18 @@ TrainedOn = Literal["phantom", "patients"]
 HASHED_PACKAGES = ("lesions", "augment", "networks", "training", "evaluation", "registry")
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """Everything needed to make the weights again and to know whom they have seen.
+@dataclass(frozen=True, kw_only=True)
+class VersionManifest:
+    """What the manifests of all trained versions hold: enough to make the weights again and to know whom they have seen.
 
-    class_counts: training lesions per class, in the order of every probability vector. patients: pseudonyms, never names.
-    snapshot: SHA-256 of the cohort's snapshot. temperature: divides the logits. evaluation: the cross-validation report, None
-    where there was none. files: SHA-256 of each file of the bundle by its POSIX path, filled when the bundle is written.
+    class_counts: training lesions per class, in the order of the network's classes. patients: pseudonyms, never names.
+    snapshot: SHA-256 of the cohort's snapshot. files: SHA-256 of each file of the bundle by its POSIX path, filled when the
+    bundle is written.
     """
+
+    #: What the file says it is, and what to do where there is none.
+    FORMAT: ClassVar[str]
+    ADVICE: ClassVar[str]
 
     version: str
     created: str
@@ -38,8 +41,6 @@ class Manifest:
     snapshot: str
     config: dict[str, Any]
     seed: int
-    temperature: float
-    evaluation: dict[str, Any] | None
     code_version: str
     parents: tuple[str, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
@@ -50,16 +51,68 @@ class Manifest:
 
     @property
     def class_mix(self) -> dict[str, float]:
-        """Share of each class among the training lesions: the mix that the probabilities assume."""
+        """Share of each class among the training lesions."""
         total = max(sum(self.class_counts.values()), 1)
         return {name: count / total for name, count in self.class_counts.items()}
 
     def to_json(self) -> bytes:
-        content = {"format": FORMAT, **asdict(self), "class_names": self.class_names, "class_mix": self.class_mix}
+        content = {"format": self.FORMAT, **asdict(self), "class_names": self.class_names, "class_mix": self.class_mix}
         return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """Read what to_json wrote. Raises KeyError, TypeError or ValueError when it is not complete."""
+        if content["format"] != cls.FORMAT:
+            raise ValueError(f"format {content['format']!r}, expected {cls.FORMAT!r}")
+        manifest = cls(
+            version=str(content["version"]),
+            created=str(content["created"]),
+            class_counts={str(name): int(content["class_counts"][name]) for name in content["class_names"]},
+            trained_on=content["trained_on"],
+            patients=tuple(content["patients"]),
+            snapshot=str(content["snapshot"]),
+            config=dict(content["config"]),
+            seed=int(content["seed"]),
+            code_version=str(content["code_version"]),
+            parents=tuple(content["parents"]),
+            files={str(name): str(digest) for name, digest in content["files"].items()},
+            **cls._own(content),
+        )
+        if manifest.trained_on not in ("phantom", "patients"):
+            raise ValueError(f"trained_on {manifest.trained_on!r}")
+        return manifest
 
-def read_manifest(folder: Path, sha256: str | None = None) -> Manifest:
+    @classmethod
+    def _own(cls, content: dict[str, Any]) -> dict[str, Any]:
+        """The fields that only this kind of manifest has."""
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest(VersionManifest):
+    """The manifest of a classifier. Its class mix is the one that the probabilities assume.
+
+    temperature: divides the logits. evaluation: the cross-validation report, None where there was none.
+    """
+
+    FORMAT: ClassVar[str] = "lesionlabel-classifier-1"
+    ADVICE: ClassVar[str] = "Train one with 'lesionlabel train classifier' and promote it with 'lesionlabel models promote'."
+
+    temperature: float
+    evaluation: dict[str, Any] | None
+
+    @classmethod
+    def _own(cls, content: dict[str, Any]) -> dict[str, Any]:
+        temperature = float(content["temperature"])
+        if not temperature > 0:
+            raise ValueError(f"temperature {temperature}")
+        return {"temperature": temperature, "evaluation": content["evaluation"]}
+
+
+M = TypeVar("M", bound=VersionManifest)
+
+
+def read_manifest(folder: Path, kind: type[M], sha256: str | None = None) -> M:
     """The manifest of the bundle in folder. sha256: what its bytes must hash to, if that is known.
 
     Raises NoModelError if there is none, IntegrityError if it cannot be used.
@@ -71,35 +124,13 @@ def read_manifest(folder: Path, sha256: str | None = None) -> Manifest:
             raise IntegrityError(f"{path} was changed since it was promoted, so it is not used.")
         content = json.loads(written)
     except (FileNotFoundError, NotADirectoryError):
-        raise NoModelError(
-            f"No trained model in {folder}. Train one with 'lesionlabel train classifier' and promote it with "
-            "'lesionlabel models promote'."
-        ) from None
+        raise NoModelError(f"No trained model in {folder}. {kind.ADVICE}") from None
     except ValueError as error:
         raise IntegrityError(f"{path} is no JSON ({error}), so the model is not used.") from error
     try:
-        if content["format"] != FORMAT:
-            raise ValueError(f"format {content['format']!r}, expected {FORMAT!r}")
-        manifest = Manifest(
-            version=str(content["version"]),
-            created=str(content["created"]),
-            class_counts={str(name): int(content["class_counts"][name]) for name in content["class_names"]},
-            trained_on=content["trained_on"],
-            patients=tuple(content["patients"]),
-            snapshot=str(content["snapshot"]),
-            config=dict(content["config"]),
-            seed=int(content["seed"]),
-            temperature=float(content["temperature"]),
-            evaluation=content["evaluation"],
-            code_version=str(content["code_version"]),
-            parents=tuple(content["parents"]),
-            files={str(name): str(digest) for name, digest in content["files"].items()},
-        )
-        if manifest.trained_on not in ("phantom", "patients") or not manifest.temperature > 0:
-            raise ValueError(f"trained_on {manifest.trained_on!r}, temperature {manifest.temperature}")
+        return kind.from_json(content)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise IntegrityError(f"{path} is not complete ({error!r}), so the model is not used.") from error
-    return manifest
 
 
 def manifest_digest(folder: Path) -> str:
@@ -107,7 +138,7 @@ def manifest_digest(folder: Path) -> str:
     return hashlib.sha256((folder / MANIFEST_NAME).read_bytes()).hexdigest()
 
 
-def verify_files(folder: Path, manifest: Manifest, required: tuple[str, ...]) -> dict[str, bytes]:
+def verify_files(folder: Path, manifest: VersionManifest, required: tuple[str, ...]) -> dict[str, bytes]:
     """The content of every file that the manifest lists, once each matches its hash.
 
     What is returned is what was hashed, so that nothing can change in between. Raises IntegrityError naming the file that

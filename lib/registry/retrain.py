@@ -16,9 +16,12 @@ from lesionlabel.evaluation.report import Report, make_report
 from lesionlabel.lesions.cohort import Cohort, take_snapshot
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.networks.paper_cnn import PaperCNN
-from lesionlabel.registry.bundle import save_bundle, weights_digest
+from lesionlabel.registry.bundle import save_bundle
+from lesionlabel.registry.bundle_folder import weights_digest
 from lesionlabel.registry.manifest import Manifest, code_version
-from lesionlabel.registry.versions import VersionInfo, Versions
+from lesionlabel.registry.profiles import find_profile
+from lesionlabel.registry.version_store import VersionInfo
+from lesionlabel.registry.versions import Versions
 from lesionlabel.settings import Settings
 from lesionlabel.training.classifier import ClassifierConfig
 from lesionlabel.training.hooks import Progress, ShouldStop, never_stop, no_progress, part_of
@@ -71,12 +74,12 @@ def train_version(
     *,
     progress: Progress = no_progress,
     should_stop: ShouldStop = never_stop,
-) -> tuple[VersionInfo, Trained]:
+) -> tuple[VersionInfo[Manifest], Trained]:
     """Train on the cohort and keep the result as a candidate version, which serves only once it is promoted.
 
     Raises InputError when the cohort or the profile cannot be used, DivergedError, StoppedError.
     """
-    trained = train_on(cohort, settings, find_recipe(profile), seed, progress=progress, should_stop=should_stop)
+    trained = train_on(cohort, settings, find_profile(PROFILES, profile), seed, progress=progress, should_stop=should_stop)
     return Versions(settings).add(trained.network, trained.manifest, trained.report_text), trained
 
 
@@ -96,7 +99,7 @@ def train_starter(
     """
     if not is_simulated(cohort):
         raise InputError("A starter is handed on to everyone, so it is trained on the phantom only, never on patients.")
-    trained = train_on(cohort, settings, find_recipe(profile), seed, progress=progress, should_stop=should_stop)
+    trained = train_on(cohort, settings, find_profile(PROFILES, profile), seed, progress=progress, should_stop=should_stop)
     manifest = replace(trained.manifest, version=f"starter-{weights_digest(trained.network)[:8]}")
     save_bundle(folder, trained.network, manifest, trained.report_text, over=True)
     return replace(trained, manifest=manifest)
@@ -153,10 +156,3 @@ def train_on(
         code_version=code_version(),
     )
     return Trained(final.network, manifest, report)
-
-
-def find_recipe(profile: str) -> Recipe:
-    """The recipe of a profile. Raises InputError for an unknown one."""
-    if profile not in PROFILES:
-        raise InputError(f"Unknown profile {profile!r}. Allowed: {', '.join(PROFILES)}.")
-    return PROFILES[profile]

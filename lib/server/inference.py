@@ -48,7 +48,8 @@ def infer(
     request |= {"model": model, "result_write_to_file": output != ResultType.json}
     # What was uploaded goes with the folder, also when the question cannot be answered.
     with tempfile.TemporaryDirectory(prefix="lesionlabel-") as uploads:
-        request["image"] = _image(Path(uploads) / "image", image, session_id, file)
+        if running_app().needs_image(model):
+            request["image"] = _image(Path(uploads) / "image", image, session_id, file)
         if label is not None:
             request["label_file"] = _keep_upload(Path(uploads) / "label", label, image)
         result = running_app().infer(request)

@@ -24,6 +24,9 @@ from lesionlabel.server.running import running_app
 
 router = APIRouter()
 
+#: What a client that asks for all training gets.
+DEFAULT_TRAINER = "lesion_classifier"
+
 
 @contextmanager
 def cleaned_up(background_tasks: BackgroundTasks) -> Iterator[None]:
@@ -161,8 +164,11 @@ def start_training(
 
 @router.post("/train/")
 def start_all_training(params: Annotated[dict | None, Body()] = None, user: User = ADMIN) -> dict[str, Any]:
-    """Start every trainer, as OHIF does; params may hold one object per trainer."""
-    trainers = running_app()._trainers
+    """Start the classifier's training, as OHIF does, and each other one that params holds an object for.
+
+    Generators take long and are seldom wanted again, so that they are trained only where they are named.
+    """
     given = params or {}
+    trainers = {name: task for name, task in running_app()._trainers.items() if name == DEFAULT_TRAINER or name in given}
     checked = {name: task.check(given[name] if isinstance(given.get(name), dict) else {}) for name, task in trainers.items()}
     return {name: {"result": train.run_model(name, checked[name], False, True), "detail": None} for name in trainers}

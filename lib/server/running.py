@@ -10,7 +10,7 @@ from monailabel.utils.sessions import Sessions
 from lesionlabel.datastore.curated import CuratedDatastore
 from lesionlabel.infers.desk import Desk
 from lesionlabel.settings import Settings
-from lesionlabel.trainers.lesion_classifier import LesionClassifierTrainer
+from lesionlabel.trainers.base import CohortTrainer
 
 
 class RunningApp(Protocol):
@@ -19,9 +19,11 @@ class RunningApp(Protocol):
     settings: Settings
     desk: Desk
     version: str
-    _trainers: dict[str, LesionClassifierTrainer]
+    _trainers: dict[str, CohortTrainer]
 
     def info(self) -> dict[str, Any]: ...
+
+    def needs_image(self, model: str) -> bool: ...
 
     def infer(self, request: dict[str, Any]) -> dict[str, Any]: ...
 

@@ -19,15 +19,13 @@ from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
 
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.networks.device import has_fast_bfloat16, pick_device
-from lesionlabel.networks.paper_cnn import INPUT_SIZE, PaperCNN
-from lesionlabel.training.hooks import Progress, ShouldStop, StoppedError, never_stop, no_progress
+from lesionlabel.networks.paper_cnn import PaperCNN
+from lesionlabel.training.guards import require_finite_weights
+from lesionlabel.training.hooks import DivergedError, Progress, ShouldStop, StoppedError, never_stop, no_progress
+from lesionlabel.training.images import require_images, require_labels
 
 #: Steps between two looks at the loss, each of which makes a GPU wait.
 LOOK_EVERY = 50
-
-
-class DivergedError(RuntimeError):
-    """The loss or the weights are no longer finite numbers. Lower the learning rate or look at the images."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,8 @@ def train_classifier(
     kind of CPU with the same number of threads. Raises InputError for unusable input, DivergedError, or StoppedError when
     should_stop says so.
     """
-    n_classes = _check(images, labels, n_classes)
+    require_images(images)
+    n_classes = require_labels(labels, len(images), n_classes)
     started = time.monotonic()
     device = pick_device(config.device)
     half = config.precision == "bfloat16" or (config.precision == "auto" and has_fast_bfloat16(device))
@@ -144,25 +143,7 @@ def train_classifier(
             since_look, summed = 0, torch.zeros((), device=device)
 
     convert_conv2d_weight_memory_format(network.cpu().eval(), torch.contiguous_format)
-    if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):
-        raise DivergedError(f"The weights are not finite after {total} steps: lower the learning rate ({config.learning_rate}).")
+    require_finite_weights(network, total)
     precision = "bfloat16" if half else "float32"
     seconds = time.monotonic() - started
     return TrainedClassifier(network, config, n_images, total, precision, device.type, seconds, tuple(losses))
-
-
-def _check(images: Tensor, labels: Tensor, n_classes: int | None) -> int:
-    if images.ndim != 4 or images.shape[1:] != (1, INPUT_SIZE, INPUT_SIZE) or images.dtype != torch.float32 or not len(images):
-        raise InputError(
-            f"Training needs images of shape (n, 1, {INPUT_SIZE}, {INPUT_SIZE}) in float32, "
-            f"got {tuple(images.shape)} in {images.dtype}."
-        )
-    if labels.shape != (len(images),):
-        raise InputError(f"{len(images)} images need as many labels, got shape {tuple(labels.shape)}.")
-    low, high = float(images.min()), float(images.max())
-    if not (low >= 0 and high <= 1):
-        raise InputError(f"Training images must lie in [0, 1], got values from {low} to {high}: use cut_roi or cut_rois.")
-    wanted = int(labels.max()) + 1 if n_classes is None else n_classes
-    if int(labels.min()) < 0 or int(labels.max()) >= wanted:
-        raise InputError(f"Labels must be class indices from 0 to {wanted - 1}, got {int(labels.min())} to {int(labels.max())}.")
-    return wanted

@@ -10,6 +10,10 @@ Progress = Callable[[float, str], None]
 ShouldStop = Callable[[], bool]
 
 
+class DivergedError(RuntimeError):
+    """The loss or the weights are no longer finite numbers. Lower the learning rate or look at the images."""
+
+
 class StoppedError(RuntimeError):
     """The run was stopped on request before its end; nothing of it is kept."""
 

@@ -4,10 +4,22 @@ import os
 import shutil
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import SimpleITK as sitk
 
+from lesionlabel.datastore.answers import AnswerLog
+from lesionlabel.datastore.cohort import curated_lesions
+from lesionlabel.datastore.curate import Curator
 from lesionlabel.datastore.curated import CuratedDatastore
+from lesionlabel.imaging.synthetic import SyntheticMark
+from lesionlabel.imaging.synthetic_files import write_nifti
+from lesionlabel.imaging.synthetic_pixels import to_hu
+from lesionlabel.imaging.synthetic_register import SyntheticRegister
+from lesionlabel.imaging.synthetic_seen import synthetic_volume
+from lesionlabel.lesions.classes import DEFAULT_CLASSES
 from lesionlabel.lesions.errors import InputError, IntegrityError, NotFoundError
 from lesionlabel.strategies.first import First
 
@@ -231,3 +243,61 @@ def test_a_volume_whose_id_would_end_like_a_file_is_not_listed(datastore):
     shutil.copy(datastore.studies / "case_a.nii.gz", datastore.studies / "odd.nii.nii.gz")
     assert datastore.list_images() == ["case_a", "case_b"]
     assert First()({}, datastore) == {"id": "case_a"}
+
+
+@pytest.fixture
+def rois():
+    return np.random.default_rng(4).uniform(0.4, 0.7, (5, 64, 64)).astype(np.float32)
+
+
+@pytest.fixture
+def made(tmp_path, rois):
+    """One synthetic volume as it was written, and its pixels as another program saves them, which this site still knows."""
+    mark = SyntheticMark("cyst", "gan_cyst", "v1", "5e" * 32, 7, 0, "phantom")
+    register = SyntheticRegister(tmp_path / "register")
+    register.add(rois)
+    marked, resaved = tmp_path / f"{mark.stem}.nii.gz", tmp_path / "upload.nrrd"
+    write_nifti(marked, rois, mark)
+    sitk.WriteImage(sitk.GetImageFromArray(to_hu(rois)), str(resaved))
+    return SimpleNamespace(marked=marked, resaved=resaved, recognise=lambda path: synthetic_volume(path, register))
+
+
+def test_a_synthetic_volume_that_is_sent_is_refused_under_any_name(datastore, tmp_path, made):
+    datastore = CuratedDatastore(datastore.studies, recognise=made.recognise)
+    renamed = shutil.copy(made.marked, tmp_path / "upload.nii.gz")
+    for image_id, file in (("liver", renamed), ("liver", made.marked), ("case_a", renamed), ("liver", made.resaved)):
+        with pytest.raises(InputError, match=r"synthetic image .* no patient's"):
+            datastore.add_image(image_id, str(file), {"synthetic": False})
+    unmarked = tmp_path / "of_another_site.nrrd"
+    sitk.WriteImage(sitk.GetImageFromArray(to_hu(np.full((5, 64, 64), 0.5, np.float32))), str(unmarked))
+    with pytest.raises(InputError, match="its name begins with SYNTHETIC-"):
+        datastore.add_image("SYNTHETIC-cyst-1", str(unmarked), {})
+    assert datastore.list_images() == ["case_a", "case_b"]
+    assert not list(datastore.studies.glob(".new-*"))
+
+
+def test_a_real_volume_of_64_by_64_is_taken(datastore, tmp_path, made, rois):
+    datastore = CuratedDatastore(datastore.studies, recognise=made.recognise)
+    sitk.WriteImage(sitk.GetImageFromArray(to_hu(rois) + np.int16(1)), str(tmp_path / "real.nrrd"))
+    assert datastore.add_image("real", str(tmp_path / "real.nrrd"), {}) == "real"
+    assert "synthetic" not in datastore.get_image_info("real")
+
+
+def test_a_synthetic_volume_copied_into_the_folder_is_marked_never_offered_and_never_trains(
+    datastore, store, tmp_path, made, tiny_label
+):
+    shutil.copy(made.marked, datastore.studies / "a_liver.nii.gz")
+    shutil.copy(made.resaved, datastore.studies / "b_liver.nrrd")
+    datastore = CuratedDatastore(
+        datastore.studies, Curator(store.open, DEFAULT_CLASSES, AnswerLog(tmp_path / "log")), made.recognise
+    )
+    marked = [i for i in datastore.list_images() if datastore.get_image_info(i).get("synthetic")]
+    assert marked == ["a_liver", "b_liver"]
+    assert First()({}, datastore) == {"id": "case_a"}
+    mask = np.zeros((5, 64, 64), np.uint8)
+    mask[1:4, 20:44, 20:44] = 1
+    sitk.WriteImage(sitk.GetImageFromArray(mask), str(tmp_path / "label.nii.gz"))
+    datastore.save_label("a_liver", str(tmp_path / "label.nii.gz"), "final", dict(NAMED))
+    assert datastore.get_label_info("a_liver", "final")["lesions"]
+    save(datastore, tmp_path, tiny_label, {"cyst": 1})
+    assert list(curated_lesions(datastore, DEFAULT_CLASSES)) == ["case_a"]

@@ -16,6 +16,9 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 from lesionlabel.imaging.identity import Identity
 from lesionlabel.imaging.importer import ImportReport, import_studies
+from lesionlabel.imaging.synthetic import SyntheticMark
+from lesionlabel.lesions.roi import cut_roi
+from lesionlabel.phantom.cohort import make_cohort
 
 CT_IMAGE = UID("1.2.840.10008.5.1.4.1.1.2")
 SLICES, ROWS, COLUMNS = 6, 20, 24
@@ -141,3 +144,15 @@ def run(tmp_path: Path) -> Callable[..., ImportReport]:
         return import_studies(source, tmp_path / "studies", Identity(tmp_path / "home"), **options)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def rois() -> NDArray[np.float32]:
+    """Six ROIs of phantom lesions, (6, 64, 64) in [0, 1]: what a good generator's look like, to import as well."""
+    cohort = make_cohort({"cyst": 3, "metastasis": 3}, seed=6)
+    return np.array([cut_roi(lesion.context) for lesion in cohort])
+
+
+@pytest.fixture(scope="session")
+def mark() -> SyntheticMark:
+    return SyntheticMark("cyst", "gan_cyst", "20260101T000000Z-0123abcd", "5e" * 32, 7, 40, "patients", truncation=0.7)

@@ -161,7 +161,7 @@ def test_a_phantoms_image_is_called_simulated(desk, ct):
     image = desk.open(ct)
     found = answer(image.volume, read_request(CYST), desk.versions.champion(), desk.segmenter, image.phase, simulated=True).json
     assert found["simulated"] is True
-    assert "This image is simulated." in found["reader_notes"]
+    assert "This image is simulated or synthetic: it is no patient's." in found["reader_notes"]
 
 
 def test_without_a_model_nothing_is_answered(ct, tmp_path):

@@ -9,7 +9,7 @@ from scipy.special import softmax
 
 from lesionlabel.lesions.errors import InputError, IntegrityError, NoModelError
 from lesionlabel.registry.bundle import load_classifier, save_bundle
-from lesionlabel.registry.manifest import read_manifest
+from lesionlabel.registry.manifest import Manifest, read_manifest
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_what_is_no_roi_is_refused(bundle, rois):
 
 
 def test_manifest_survives_the_disk_and_the_card_lists_no_patient(bundle, manifest):
-    read = read_manifest(bundle)
+    read = read_manifest(bundle, Manifest)
     assert (read.patients, read.class_names, read.temperature) == (manifest.patients, manifest.class_names, 2.0)
     assert set(read.files) == {str(p.relative_to(bundle)) for p in bundle.rglob("*") if p.is_file()} - {"manifest.json"}
     card = (bundle / "docs/README.md").read_text()

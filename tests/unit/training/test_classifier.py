@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from lesionlabel.lesions.errors import InputError
-from lesionlabel.training.classifier import ClassifierConfig, DivergedError, train_classifier
+from lesionlabel.training.classifier import ClassifierConfig, train_classifier
+from lesionlabel.training.hooks import DivergedError
 from lesionlabel.training.hooks import StoppedError, part_of
 
 

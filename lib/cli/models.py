@@ -1,0 +1,140 @@
+"""`lesionlabel models list|show|promote` and `lesionlabel generators list|show|promote`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from lesionlabel.registry.version_store import VersionInfo, VersionStore
+
+models_app = typer.Typer(help="The classifier's versions, and which of them serves.", no_args_is_help=True)
+generators_app = typer.Typer(help="The generators' versions, and which of them serve.", no_args_is_help=True)
+
+DAMAGED = "damaged: its manifest cannot be read"
+
+
+@models_app.command("list")
+def list_models() -> None:
+    """Every stored version: when, on what, how well, and which one serves."""
+    from lesionlabel.lesions.errors import IntegrityError, NoModelError
+    from lesionlabel.registry.versions import Versions
+    from lesionlabel.settings import Settings
+
+    versions = Versions(Settings())
+    for info in versions.list():
+        state = state_of(info)
+        tested = (info.manifest.evaluation or {}).get("headline") or (info.manifest.evaluation or {}).get("tested")
+        accuracy = _share(tested["accuracy"]) if tested else "not evaluated"
+        lesions = sum(info.manifest.class_counts.values())
+        print(f"{info.version}  {state:<13}  {info.manifest.trained_on:<8}  {lesions} lesions  accuracy {accuracy}")
+    for name in versions.damaged():
+        print(f"{name}  {DAMAGED}")
+    try:
+        champion = versions.champion()
+        print(f"Serving: {champion.version}, trained on {champion.trained_on}, weights {champion.sha256[:12]}.")
+    except (NoModelError, IntegrityError) as error:
+        print(f"Serving: nothing. {error}")
+
+
+@models_app.command("show")
+def show_model(version: str) -> None:
+    """The model card of a version, its files checked against their hashes first."""
+    from lesionlabel.registry.bundle import load_classifier
+    from lesionlabel.registry.bundle_folder import CARD_NAME
+    from lesionlabel.registry.versions import Versions
+    from lesionlabel.settings import Settings
+
+    versions = Versions(Settings())
+    info = versions.get(version)
+    load_classifier(info.folder)
+    print((info.folder / CARD_NAME).read_text(encoding="utf-8"))
+    print_promotions(versions, version)
+
+
+@models_app.command("promote")
+def promote_model(
+    version: str,
+    by: Annotated[str, typer.Option(help="who decides it")],
+    reason: Annotated[str, typer.Option(help="why; kept for ever")],
+) -> None:
+    """Let a version serve from now on, also in a running server. To roll back, promote an earlier one."""
+    from lesionlabel.registry.versions import Versions
+    from lesionlabel.settings import Settings
+
+    info = Versions(Settings()).promote(version, by, reason)
+    print(f"{info.version} serves from now on.")
+
+
+@generators_app.command("list")
+def list_generators() -> None:
+    """Every generator with its versions: when, on what, whether it copies patients, and which one serves."""
+    from lesionlabel.lesions.errors import IntegrityError, NoModelError
+    from lesionlabel.registry.generators import GeneratorVersions, generator_names
+    from lesionlabel.settings import Settings
+
+    settings = Settings()
+    for name in generator_names(settings):
+        versions = GeneratorVersions(settings, name)
+        for info in versions.list():
+            manifest = info.manifest
+            lesions = sum(manifest.class_counts.values())
+            what = f"{manifest.arm:<6}  {manifest.trained_on:<8}  {lesions} lesions  copies: {manifest.outcome}"
+            print(f"{name}  {info.version}  {state_of(info):<13}  {what}")
+        for damaged in versions.damaged():
+            print(f"{name}  {damaged}  {DAMAGED}")
+        try:
+            serving = versions.champion()
+            print(
+                f"{name} serves {serving.version}, trained on {serving.manifest.trained_on}; copies: {serving.manifest.outcome}."
+            )
+        except (NoModelError, IntegrityError) as error:
+            print(f"{name} serves nothing. {error}")
+
+
+@generators_app.command("show")
+def show_generator(name: str, version: str) -> None:
+    """The card of a generator's version, its files checked against their hashes first."""
+    from lesionlabel.registry.bundle_folder import CARD_NAME
+    from lesionlabel.registry.generator_card import PICTURES_NAME
+    from lesionlabel.registry.generators import GeneratorVersions
+    from lesionlabel.settings import Settings
+
+    versions = GeneratorVersions(Settings(), name)
+    info = versions.get(version)
+    versions.load(info.folder)
+    print((info.folder / CARD_NAME).read_text(encoding="utf-8"))
+    print(f"Pictures: {info.folder / PICTURES_NAME}")
+    print_promotions(versions, version)
+
+
+@generators_app.command("promote")
+def promote_generator(
+    name: str,
+    version: str,
+    by: Annotated[str, typer.Option(help="who decides it")],
+    reason: Annotated[str, typer.Option(help="why; kept for ever")],
+) -> None:
+    """Let a generator's version serve from now on, also in a running server. One that copies patients is refused."""
+    from lesionlabel.registry.generators import GeneratorVersions
+    from lesionlabel.settings import Settings
+
+    info = GeneratorVersions(Settings(), name).promote(version, by, reason)
+    print(f"{info.manifest.name} {info.version} serves from now on.")
+
+
+def state_of(info: VersionInfo[Any]) -> str:
+    """Whether a version serves, did so before, or is a candidate."""
+    return "serves" if info.is_champion else "served before" if info.was_promoted else "candidate"
+
+
+def print_promotions(versions: VersionStore[Any, Any], version: str) -> None:
+    """Who let a version serve, when and why."""
+    for entry in versions.promotions():
+        if entry["version"] == version:
+            print(f"Promoted {entry['time']} by {entry['by']}: {entry['reason']}")
+
+
+def _share(interval: dict[str, float]) -> str:
+    return f"{100 * interval['value']:.1f} % [{100 * interval['low']:.1f}, {100 * interval['high']:.1f}]"

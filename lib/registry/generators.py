@@ -1,0 +1,76 @@
+"""The generators of a home folder: one model per class and one for all, each with its versions and the one that serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from lesionlabel.lesions.errors import InputError, NotFoundError
+from lesionlabel.networks.gans import Generator
+from lesionlabel.registry.generator import LesionGenerator
+from lesionlabel.registry.generator_bundle import load_generator, save_generator
+from lesionlabel.registry.generator_manifest import UNFIT, GeneratorManifest
+from lesionlabel.registry.version_store import VersionInfo, VersionStore
+from lesionlabel.registry.versions import starter_folder
+from lesionlabel.settings import Settings
+
+ALL_CLASSES = "acgan"
+
+
+def generator_names(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """Each generator's name with the classes that it makes: gan_<class> for every configured class, and acgan for all."""
+    names = settings.classes.names
+    return {**{f"gan_{name}": (name,) for name in names}, ALL_CLASSES: tuple(names)}
+
+
+def generator_for(settings: Settings, name: str) -> str:
+    """The generator called name, or of the class called name. Raises NotFoundError for neither."""
+    known = generator_names(settings)
+    for candidate in known:
+        if name.strip().casefold() in (candidate.casefold(), candidate.removeprefix("gan_").casefold()):
+            return candidate
+    raise NotFoundError(f"No generator {name!r}. Generators: {', '.join(known)}.")
+
+
+class GeneratorVersions(VersionStore[GeneratorManifest, LesionGenerator]):
+    """The versions of one generator. Raises NotFoundError for a name that the class list does not give."""
+
+    KIND: ClassVar[type] = GeneratorManifest
+    ADVICE: ClassVar[str] = "Run 'lesionlabel train gan' on curated lesions, then 'lesionlabel generators promote'."
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        self.name = generator_for(settings, name)
+        self.makes = generator_names(settings)[self.name]
+        super().__init__(settings, settings.generators_folder / self.name)
+
+    def starter_folder(self) -> Path:
+        return starter_folder(self.name)
+
+    def load(self, folder: Path, manifest_sha256: str | None = None) -> LesionGenerator:
+        return load_generator(folder, self.settings.device, manifest_sha256)
+
+    def of(self, version: str | None) -> LesionGenerator:
+        """The generator of that version, the one that serves if None. Raises NotFoundError, NoModelError, IntegrityError."""
+        return self.champion() if not version else self.load(self.get(version).folder)
+
+    def add(
+        self, network: Generator, manifest: GeneratorManifest, report: str, pictures: bytes
+    ) -> VersionInfo[GeneratorManifest]:
+        """Store a trained generator as a version that does not serve."""
+        folder = self.folder / manifest.version
+        return VersionInfo(save_generator(folder, network, manifest, report, pictures), folder, False, False)
+
+    def refuse_promotion(self, manifest: GeneratorManifest) -> None:
+        if not manifest.memorisation or not manifest.quality:
+            raise InputError(
+                f"{manifest.version} was never checked for copies of patients, so it is not promoted. Train it again."
+            )
+        if manifest.outcome == UNFIT:
+            raise InputError(
+                f"{manifest.version} is unfit: it copies training patients. It is not promoted. Use more lesions or fewer steps."
+            )
+
+    def _class_mismatch(self, manifest: GeneratorManifest) -> str | None:
+        if manifest.class_names == self.makes and manifest.name == self.name:
+            return None
+        return f"{manifest.version} ({manifest.name}) makes {', '.join(manifest.class_names)}, not {', '.join(self.makes)}."

@@ -1,0 +1,17 @@
+"""Recipes by the name of their profile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from lesionlabel.lesions.errors import InputError
+
+R = TypeVar("R")
+
+
+def find_profile(profiles: Mapping[str, R], name: str) -> R:
+    """The recipe of that name. Raises InputError for an unknown one."""
+    if name not in profiles:
+        raise InputError(f"Unknown profile {name!r}. Allowed: {', '.join(profiles)}.")
+    return profiles[name]

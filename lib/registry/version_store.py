@@ -1,0 +1,220 @@
+"""Versions of one model under one folder, and which of them serves: for classifiers and generators alike.
+
+A version is a bundle folder. Training adds versions and never changes what serves; promote does, and keeps a record.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from lesionlabel.lesions.errors import InputError, IntegrityError, NoModelError, NotFoundError
+from lesionlabel.lesions.files import write_atomically
+from lesionlabel.registry.manifest import MANIFEST_NAME, M, manifest_digest, read_manifest
+from lesionlabel.settings import Settings
+
+POINTER_NAME = "champion.json"
+RECORD_NAME = "promotions.jsonl"
+
+
+@dataclass(frozen=True)
+class VersionInfo(Generic[M]):
+    """One version. folder: its bundle. is_champion: whether it serves. was_promoted: now or at any time before."""
+
+    manifest: M
+    folder: Path
+    is_champion: bool
+    was_promoted: bool
+
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+
+class Loaded(Protocol):
+    """What a bundle is loaded into."""
+
+    @property
+    def manifest(self) -> Any: ...
+
+
+L = TypeVar("L", bound=Loaded)
+
+
+class VersionStore(ABC, Generic[M, L]):
+    """The registry of one model of one home folder. Safe to use from several threads and processes."""
+
+    KIND: ClassVar[type]
+    #: What to do where nothing serves.
+    ADVICE: ClassVar[str]
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.settings, self.folder = settings, folder
+        self._lock = threading.Lock()
+        self._loaded: tuple[tuple[str, int], L] | None = None
+
+    @abstractmethod
+    def starter_folder(self) -> Path:
+        """The bundle that comes with the package, trained on the phantom."""
+
+    @abstractmethod
+    def load(self, folder: Path, manifest_sha256: str | None = None) -> L:
+        """The model of a bundle, verified. Raises NoModelError, IntegrityError."""
+
+    @abstractmethod
+    def refuse_promotion(self, manifest: M) -> None:
+        """Raise InputError when a version may not serve whoever wants it to."""
+
+    def list(self) -> tuple[VersionInfo[M], ...]:
+        """Every stored version whose manifest can be read, oldest first."""
+        found = []
+        for name in self._names():
+            with suppress(IntegrityError):
+                found.append(self.get(name))
+        return tuple(found)
+
+    def damaged(self) -> tuple[str, ...]:
+        """Names of stored versions whose manifest cannot be read."""
+        return tuple(sorted(set(self._names()) - {info.folder.name for info in self.list()}))
+
+    def candidates(self) -> tuple[VersionInfo[M], ...]:
+        """Versions that were never promoted, newest first."""
+        return tuple(info for info in reversed(self.list()) if not info.was_promoted)
+
+    def get(self, version: str) -> VersionInfo[M]:
+        """The version of that name. Raises NotFoundError, or IntegrityError when its manifest cannot be read."""
+        if version not in self._names():
+            raise NotFoundError(f"No version {version!r}. Stored versions: {', '.join(self._names()) or 'none'}.")
+        pointer = None
+        with suppress(IntegrityError):  # a damaged pointer is champion's to report: a promotion must still mend it
+            pointer = self._pointer()
+        return VersionInfo(
+            manifest=read_manifest(self.folder / version, self.KIND),
+            folder=self.folder / version,
+            is_champion=pointer is not None and pointer["version"] == version,
+            was_promoted=any(entry["version"] == version for entry in self.promotions()),
+        )
+
+    def champion(self) -> L:
+        """The model that serves: the promoted version, else the starter when settings allow it.
+
+        Milliseconds when nothing changed since the last call; a promotion is seen by the next call. Raises NoModelError when
+        nothing may serve, IntegrityError when what should serve was changed.
+        """
+        pointer = self._pointer()
+        folder = self.starter_folder() if pointer is None else self.folder / pointer["version"]
+        if pointer is None:
+            self._check_starter(folder)
+        try:
+            stamp = (str(folder), (folder / MANIFEST_NAME).stat().st_mtime_ns)
+        except OSError as error:
+            raise NoModelError(f"The promoted version {folder.name} is gone from {self.folder}. {self.ADVICE}") from error
+        with self._lock:
+            if self._loaded is None or self._loaded[0] != stamp:
+                promoted = None if pointer is None else pointer["manifest_sha256"]
+                self._loaded = (stamp, self.load(folder, promoted))
+            model = self._loaded[1]
+        problem = self._class_mismatch(model.manifest)
+        if problem:
+            raise NoModelError(f"{problem} {self.ADVICE}")
+        return model
+
+    def promote(self, version: str, by: str, reason: str) -> VersionInfo[M]:
+        """Let a version serve from now on, and record who decided it and why. An earlier version is rolled back to the same way.
+
+        Raises NotFoundError, IntegrityError, or InputError when the version may not be promoted.
+        """
+        if not by.strip() or not reason.strip():
+            raise InputError("A promotion needs who decided it and the reason: give both.")
+        with self._exclusive():
+            info = self.get(version)
+            self.load(info.folder)
+            problem = self._class_mismatch(info.manifest)
+            if problem:
+                raise InputError(f"{problem} It is not promoted.")
+            self.refuse_promotion(info.manifest)
+            previous = self.promotions()[-1:]
+            if info.manifest.trained_on == "phantom" and previous and previous[0]["trained_on"] == "patients":
+                raise InputError(
+                    f"{version} was trained on the phantom and {previous[0]['version']}, which serves, on patients. "
+                    "A phantom result says nothing about patients: it is not promoted."
+                )
+            entry = {
+                "time": datetime.now(UTC).isoformat(timespec="seconds"),
+                "version": version,
+                "previous": previous[0]["version"] if previous else None,
+                "trained_on": info.manifest.trained_on,
+                "by": by.strip(),
+                "reason": reason.strip(),
+                "manifest_sha256": manifest_digest(info.folder),
+            }
+            _append_line(self.folder / RECORD_NAME, json.dumps(entry, ensure_ascii=False).encode())
+            write_atomically(self.folder / POINTER_NAME, json.dumps(entry, ensure_ascii=False).encode())
+        return VersionInfo(info.manifest, info.folder, True, True)
+
+    def promotions(self) -> tuple[dict[str, Any], ...]:
+        """Every promotion in order: time, version, previous, trained_on, by, reason, manifest_sha256."""
+        path = self.folder / RECORD_NAME
+        if not path.exists():
+            return ()
+        entries = []
+        for line in path.read_bytes().split(b"\n"):
+            with suppress(ValueError):  # a line that a power cut left half written, before anything was promoted
+                entries.append(json.loads(line))
+        return tuple(entries)
+
+    def _names(self) -> tuple[str, ...]:
+        return tuple(sorted(path.parent.name for path in self.folder.glob(f"[!.]*/{MANIFEST_NAME}")))
+
+    def _pointer(self) -> dict[str, str] | None:
+        """What was promoted last, None before the first promotion."""
+        path = self.folder / POINTER_NAME
+        try:
+            content = json.loads(path.read_bytes())
+            pointer = {name: str(content[name]) for name in ("version", "manifest_sha256")}
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise IntegrityError(f"{path} is damaged ({error!r}). Promote a version again.") from error
+        if Path(pointer["version"]).name != pointer["version"] or pointer["version"].startswith("."):
+            raise IntegrityError(f"{path} names {pointer['version']!r}, which is no version. Promote a version again.")
+        return pointer
+
+    @abstractmethod
+    def _class_mismatch(self, manifest: M) -> str | None:
+        """What differs between the version's classes and the configured ones."""
+
+    def _check_starter(self, folder: Path) -> None:
+        if not self.settings.allow_starter:
+            raise NoModelError(
+                f"No version is promoted and the starter is switched off (LESIONLABEL_ALLOW_STARTER). {self.ADVICE}"
+            )
+        problem = self._class_mismatch(read_manifest(folder, self.KIND))
+        if problem:
+            raise NoModelError(f"No version is promoted, and the starter does not fit: {problem} {self.ADVICE}")
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """One promotion at a time, over threads and processes."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _append_line(path: Path, line: bytes) -> None:
+    """Add a line, on its own even after one that was cut short, and fsync."""
+    cut_short = path.exists() and not path.read_bytes().endswith(b"\n")
+    with path.open("ab") as file:
+        file.write(b"\n" * cut_short + line + b"\n")
+        file.flush()
+        os.fsync(file.fileno())

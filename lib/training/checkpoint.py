@@ -1,0 +1,63 @@
+"""Checkpoints of a training: tensors and JSON in one safetensors file, written atomically, never unpickled."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from lesionlabel.lesions.errors import IntegrityError
+from lesionlabel.lesions.files import write_atomically
+
+
+def save_checkpoint(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
+    """Write the tensors and the JSON record; a reader finds the earlier file or this one, never half of it."""
+    # Copies: safetensors takes no two tensors of one memory, and channels-last ones come back as they were only contiguous.
+    plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    write_atomically(path, safetensors.torch.save(plain, {"record": json.dumps(record)}))
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """What save_checkpoint wrote; None where there is no such file. Raises IntegrityError for a damaged one."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        size = int.from_bytes(content[:8], "little")
+        record = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["record"])
+        return safetensors.torch.load(content), record
+    except (ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        raise IntegrityError(f"The checkpoint {path} is damaged ({error}). Delete it to train from the start.") from error
+
+
+def pack(prefix: str, module: nn.Module) -> dict[str, Tensor]:
+    """A module's weights and buffers, named with a prefix."""
+    return {f"{prefix}.{name}": value for name, value in module.state_dict().items()}
+
+
+def unpack(prefix: str, module: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Give a module what pack took from one like it."""
+    start = f"{prefix}."
+    module.load_state_dict({name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)})
+
+
+def pack_adam(prefix: str, optimizer: torch.optim.Adam) -> dict[str, Tensor]:
+    """An Adam optimiser's averages and counts, named with a prefix."""
+    state = optimizer.state_dict()["state"]
+    return {f"{prefix}.{index}.{name}": value for index, values in state.items() for name, value in values.items()}
+
+
+def unpack_adam(prefix: str, optimizer: torch.optim.Adam, tensors: dict[str, Tensor]) -> None:
+    """Give an Adam optimiser what pack_adam took from one over the same parameters."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith(f"{prefix}."):
+            index, _, kind = name.removeprefix(f"{prefix}.").partition(".")
+            state.setdefault(int(index), {})[kind] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
