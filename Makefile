@@ -2,12 +2,13 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
+PORT := 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench wheel lock starter clean
+.PHONY: help demo test check format bench wheel lock starter starter-generators clean
 
 help:
-	@echo "make demo    phantom studies, a server with the starter model, and what to do there"
+	@echo "make demo    phantom studies, a server with the starter model, and what to do there; PORT=8001 for another port"
 	@echo "make test    linters, types, import order and all tests"
 	@echo "make bench   the figures of the README and docs"
 	@echo "make wheel   dist/lesionlabel-*.whl"
@@ -22,7 +23,7 @@ $(READY): requirements.lock pyproject.toml
 	touch $(READY)
 
 demo: $(READY)
-	$(BIN)/lesionlabel demo --folder demo
+	$(BIN)/lesionlabel demo --folder demo --port $(PORT)
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -50,6 +51,14 @@ wheel: $(READY)
 starter: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/lesionlabel phantom --rois --seed 50 --out build/starter
 	OMP_NUM_THREADS=1 $(BIN)/lesionlabel train classifier --cohort build/starter/cohort.npz --starter models/lesion_classifier
+
+# The starter generators' one command: about an hour on two cores.
+starter-generators: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/lesionlabel phantom --rois --seed 50 --out build/starter
+	for class in cyst metastasis hemangioma; do \
+	  OMP_NUM_THREADS=1 $(BIN)/lesionlabel train gan $$class --cohort build/starter/cohort.npz --starter models/gan_$$class || exit 1; \
+	done
+	OMP_NUM_THREADS=1 $(BIN)/lesionlabel train gan acgan --cohort build/starter/cohort.npz --starter models/acgan
 
 lock:
 	$(BIN)/python -m pip freeze --exclude-editable > requirements.lock

@@ -55,7 +55,7 @@ class LesionLabelApp(MONAILabelApp):
         studies = Path(self.studies).resolve()
         self.answers = AnswerLog(studies / "labels" / "history" / "answers")
         curator = Curator(self.desk.store.open, self.settings.classes, self.answers)
-        self.curated = CuratedDatastore(studies, curator, self.desk.recognise_synthetic)
+        self.curated = CuratedDatastore(studies, curator, self.desk.recognise_synthetic, self.desk.require_ct)
         return self.curated
 
     def init_infers(self) -> dict[str, Any]:
@@ -98,8 +98,8 @@ class LesionLabelApp(MONAILabelApp):
         return described
 
     def needs_image(self, model: str) -> bool:
-        """Whether a request for that model names an image; generators have none."""
-        return not isinstance(self._infers.get(model), Generate)
+        """Whether a request for that model names an image; generators have none, and a model that is not there is no matter."""
+        return model in self._infers and not isinstance(self._infers[model], Generate)
 
     def infer(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
         """Answers for ids in the datastore only; the base class would open any path of the server that a client names."""

@@ -119,3 +119,44 @@ def promote_untrained() -> Callable[[Settings], str]:
         return version
 
     return promote
+
+
+@pytest.fixture(scope="session")
+def promote_untrained_generators() -> Callable[[Settings], None]:
+    """A function that lets generators with random weights serve, as if they had been checked: for tests of all but the images."""
+
+    def promote(settings: Settings) -> None:
+        import torch
+
+        from lesionlabel.networks.gans import build_generator
+        from lesionlabel.registry.generator_manifest import FIT, GeneratorManifest
+        from lesionlabel.registry.generators import GeneratorVersions, generator_names
+
+        for name, makes in generator_names(settings).items():
+            manifest = GeneratorManifest(
+                version="20260101T000000Z-00000000",
+                created="2026-01-01T00:00:00+00:00",
+                class_counts=dict.fromkeys(makes, 12),
+                trained_on="phantom",
+                patients=("pseudonym-1",),
+                snapshot="ab" * 32,
+                config={},
+                seed=0,
+                code_version="0",
+                name=name,
+                arm="acgan" if len(makes) > 1 else "modern",
+                width=16,
+                held_out=("pseudonym-2",),
+                quality={label: {} for label in makes},
+                memorisation={label: {"outcome": FIT} for label in makes},
+                membership=None,
+            )
+            versions = GeneratorVersions(settings, name)
+            network = build_generator(manifest.arm, 16, len(makes), torch.Generator().manual_seed(1))
+            # Fresh weights give one grey; these give pictures.
+            for parameter in network.parameters():
+                parameter.data.mul_(10)
+            versions.add(network, manifest, "A report.", b"a page")
+            versions.promote(manifest.version, by="a test", reason="to have something that answers")
+
+    return promote

@@ -19,6 +19,10 @@ def demo(
     """Make simulated CT studies, import them, and serve them with the phantom-trained starter model."""
     import os
 
+    from lesionlabel.server.launch import require_free_port
+
+    if serve:
+        require_free_port("127.0.0.1", port)
     folder = folder.resolve()
     os.environ["LESIONLABEL_HOME"] = str(folder / "home")  # the demo's own, whatever the site's is
 
@@ -34,6 +38,8 @@ def demo(
     if not truth.exists():
         print(f"Simulating {patients} CT studies in {dicom} …")
         write_studies(patients, seed=7, preset="sharp", out=dicom)
+    elif (there := len(json.loads(truth.read_text(encoding="utf-8"))["patients"])) != patients:
+        print(f"{dicom} holds {there} simulated patients already; for {patients}, name another --folder.")
     report = import_studies(dicom, studies, Identity(settings.home), phantom=True)
     print(f"{len(report.imported)} series in {studies}.")
     print_first_steps(truth, studies, port)

@@ -1,4 +1,4 @@
-"""`lesionlabel generate`: synthetic ROIs as files."""
+"""`lesionlabel generate` and `lesionlabel synthetic-set`: synthetic ROIs as files, and for training."""
 
 from __future__ import annotations
 
@@ -33,3 +33,48 @@ def generate(
     print(f"{len(images)} synthetic ROIs of {mark.label} in {written}")
     for note in describe(mark, generator, len(images))["reader_notes"]:
         print(note)
+
+
+def synthetic_set(
+    out: Annotated[Path, typer.Option(help="the set to write (.npz)")],
+    n: Annotated[int, typer.Option("--n", help="how many ROIs of each class")] = 1000,
+    seed: Annotated[int, typer.Option(help="the same seed and versions give the same set")] = 0,
+    together: Annotated[bool, typer.Option("--acgan", help="by the one generator of all classes")] = False,
+    choose: Annotated[
+        bool, typer.Option("--filter", help="keep what the serving classifier is sure of, near real lesions")
+    ] = False,
+    cohort: Annotated[Path | None, typer.Option(help="with --filter: a cohort file of the real lesions (.npz)")] = None,
+    studies: Annotated[Path | None, typer.Option(help="with --filter: the studies folder of the real lesions")] = None,
+    kind: Annotated[str | None, typer.Option(help="with --studies: patients or phantom")] = None,
+    least_confidence: Annotated[float, typer.Option(help="with --filter: probability of the ROI's own class")] = 0.5,
+    farthest: Annotated[float, typer.Option(help="with --filter: percentile of the distances between real lesions")] = 95.0,
+) -> None:
+    """Make a synthetic set of every class by the generators that serve, for `train classifier --synthetic`.
+
+    An unfit generator's images are refused there, and so is a test on patients that a generator or the filter has seen.
+    """
+    from lesionlabel.cli.lesions import read_cohort
+    from lesionlabel.imaging.synthetic_register import SyntheticRegister
+    from lesionlabel.registry.generators import ALL_CLASSES, GeneratorVersions
+    from lesionlabel.registry.synthetic_filter import FilterSettings, SyntheticFilter
+    from lesionlabel.registry.synthetic_set import make_synthetic_set, save_synthetic_set
+    from lesionlabel.registry.versions import Versions
+    from lesionlabel.settings import Settings
+
+    settings = Settings()
+    names = {label: ALL_CLASSES if together else f"gan_{label}" for label in settings.classes.names}
+    generators = {label: GeneratorVersions(settings, name).champion() for label, name in names.items()}
+    chosen_by = None
+    if choose:
+        lesions = read_cohort(cohort, studies, kind, settings)
+        chosen_by = SyntheticFilter(Versions(settings).champion(), lesions, FilterSettings(least_confidence, farthest))
+    made = make_synthetic_set(generators, n, seed, chosen_by)
+    SyntheticRegister(settings.synthetic_folder).add(made.images)
+    save_synthetic_set(made, out)
+    for label, counts in made.manifest["counts"].items():
+        generator = made.manifest["generators"][label]
+        print(
+            f"{counts['kept']} of {counts['made']} {label} by {generator['name']} {generator['version']}; "
+            f"copies: {generator['memorisation']}"
+        )
+    print(f"{out}, SHA-256 {made.digest[:12]}. Synthetic: no patient's. Not for clinical use.")

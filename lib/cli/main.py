@@ -24,6 +24,7 @@ app.command("import-rois")(importing.import_rois_command)
 app.command("phantom")(phantom.phantom)
 app.add_typer(training.train_app, name="train")
 app.command("generate")(generate.generate)
+app.command("synthetic-set")(generate.synthetic_set)
 app.add_typer(models.models_app, name="models")
 app.add_typer(models.generators_app, name="generators")
 

@@ -22,6 +22,7 @@ def serve(
     from lesionlabel.server import launch
     from lesionlabel.settings import Settings
 
+    launch.require_free_port(host, port)
     settings = Settings()
     print(f"LesionLabel. {NOT_FOR_CLINICAL_USE}")
     for name, value in settings.describe().items():
@@ -41,23 +42,25 @@ def serve(
 
 def classify(
     image: Annotated[Path, typer.Argument(help="a NIfTI or NRRD file, or a folder with one DICOM series")],
-    point: Annotated[str | None, typer.Option(help="voxel index i,j,k in the lesion", metavar="I,J,K")] = None,
+    point: Annotated[str | None, typer.Option(help="voxel index i,j,k in the lesion, counted from 0", metavar="I,J,K")] = None,
     diameter_mm: Annotated[float | None, typer.Option(help="diameter in mm, with --point or --center-lps")] = None,
     center_lps: Annotated[str | None, typer.Option(help="the lesion's centre in LPS mm", metavar="X,Y,Z")] = None,
     points: Annotated[
         tuple[str, str] | None, typer.Option(help="both ends of the diameter, voxel indices", metavar="I,J,K I,J,K")
     ] = None,
     label: Annotated[Path | None, typer.Option(help="a segmentation of the lesion")] = None,
-    segment: Annotated[str | None, typer.Option(help="which segment of --label, by name")] = None,
+    segment: Annotated[str | None, typer.Option(help="which segment of --label, by its name or voxel value")] = None,
     override_phase: Annotated[bool, typer.Option("--override-phase", help="answer although it looks not portal-venous")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="the whole answer as JSON")] = False,
 ) -> None:
     """Tell the type of one lesion, as the server does, without a server."""
+    from lesionlabel.cli.options import in_options, require_one_way
     from lesionlabel.infers.asked import read_request
     from lesionlabel.infers.desk import Desk
-    from lesionlabel.lesions.errors import NotFoundError
+    from lesionlabel.lesions.errors import InputError, NotFoundError
     from lesionlabel.settings import Settings
 
+    require_one_way({"--point": point, "--center-lps": center_lps, "--points": points, "--label": label})
     for path in filter(None, (image, label)):
         if not path.exists():
             raise NotFoundError(f"There is no file or folder {path}.")
@@ -70,7 +73,10 @@ def classify(
         "segment": segment,
         "override_phase": override_phase,
     }
-    answer = Desk(Settings()).answer(image, read_request(request))
+    try:
+        answer = Desk(Settings()).answer(image, read_request(request))
+    except InputError as error:
+        raise type(error)(in_options(str(error))) from None
     if as_json:
         print(json.dumps(answer.json, indent=2))
     else:
@@ -90,16 +96,19 @@ def _numbers(text: str | None, option: str) -> list[float] | None:
 
 
 def _print_answer(answer: Answer) -> None:
+    from lesionlabel.cli.options import in_options
+
     found = answer.json
     print(found["display"])
     for entry in sorted(found["prediction"], key=lambda e: -e["score"]):
         print(f"  {entry['label']:<14} {_percent(entry['score'])}")
     lesion = found["lesion"]
     centre = ", ".join(f"{v:.1f}" for v in lesion["centre_lps"])
-    print(f"Lesion: {lesion['diameter_mm']} mm ({lesion['outlined_by']}), slice {lesion['slice']}, centre LPS ({centre}) mm")
+    print(f"Lesion: {lesion['diameter_mm']} mm ({lesion['outlined_by']}), centre LPS ({centre}) mm,")
+    print(f"  slice {lesion['slice']}, counted from 0 as in --point")
     print(f"Model: {found['model']['version']} ({found['model']['sha256'][:12]}), trained on {found['model']['trained_on']}")
     for note in found["reader_notes"]:
-        print(f"- {note}")
+        print(f"- {in_options(note)}")
 
 
 def _percent(score: float) -> str:

@@ -20,6 +20,7 @@ def train_classifier(
     kind: Annotated[str | None, typer.Option(help="with --studies: patients or phantom, where both are there")] = None,
     profile: Annotated[str, typer.Option(help="quick (minutes) or paper (Frid-Adar's schedule, about an hour)")] = "quick",
     seed: Annotated[int, typer.Option(min=0, help="draws folds, augmentations and weights")] = 0,
+    synthetic: Annotated[Path | None, typer.Option(help="a synthetic set whose images join every training set")] = None,
     out: Annotated[Path | None, typer.Option(help="also write report.md and report.json into this folder")] = None,
     starter: Annotated[Path | None, typer.Option(help="write the package's starter bundle here instead of a version")] = None,
 ) -> None:
@@ -27,6 +28,7 @@ def train_classifier(
     from lesionlabel.lesions.files import write_atomically
     from lesionlabel.registry.profiles import find_profile
     from lesionlabel.registry.retrain import PROFILES, train_starter, train_version
+    from lesionlabel.registry.synthetic_set import load_synthetic_set
     from lesionlabel.settings import Settings
 
     settings = Settings()
@@ -35,8 +37,9 @@ def train_classifier(
     print(describe_cohort(lesions))
     if recipe.reduced:
         print(f"Profile {profile}, reduced against the paper: {'; '.join(recipe.reduced)}.")
+    joined = None if synthetic is None else load_synthetic_set(synthetic)
     if starter is None:
-        info, trained = train_version(lesions, settings, profile, seed, progress=teller())
+        info, trained = train_version(lesions, settings, profile, seed, joined, progress=teller())
         version, folder = info.version, info.folder
     else:
         trained = train_starter(lesions, settings, starter, profile, seed, progress=teller())

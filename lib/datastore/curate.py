@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from lesionlabel.datastore.answers import AnswerLog
-from lesionlabel.datastore.segments import Segments, read_segments
+from lesionlabel.datastore.markups import is_markups, require_markups
+from lesionlabel.datastore.segments import LabelError, Segments, read_segments
 from lesionlabel.imaging.same_voxels import voxels_digest
 from lesionlabel.lesions.classes import ClassList
 from lesionlabel.lesions.contour import Contour
@@ -38,7 +39,8 @@ class Curator:
     def __call__(self, image_id: str, image: Path, label: Path, info: dict[str, Any]) -> dict[str, Any]:
         """lesions, questions, not_curated, reader, proof, saw_model and curation_problem of a label.
 
-        A reader's work is stored whatever is in it: what cannot be curated is reported, never raised.
+        Raises LabelError for a file that is no segmentation on the image's grid, nor markups. A reader's work is stored
+        otherwise: what cannot be curated is reported, not raised.
         """
         reader = reader_of(info)
         now = datetime.now(UTC)
@@ -57,10 +59,15 @@ class Curator:
             volume = self.open_volume(image)
             if result["saw_model"] is None:
                 result["saw_model"] = self._saw_model(image_id, volume, info.get("client_id"))
+            if is_markups(label):
+                require_markups(label)
+                raise InputError("Markups hold no segments.")
             segments = _name_by_class(read_segments(label, volume, info.get("label_info")), info.get("class"))
             names, strange = _known_classes(segments, self.classes)
             result["not_curated"] = strange
             findings, questions = findings_from_mask(segments.mask, names, volume.geometry)
+        except LabelError:
+            raise
         except Exception as error:
             # Whatever is in a file: raising would lose what the reader saved. Only our own words hold no path.
             why = str(error) if isinstance(error, InputError) else "The image or the label could not be read."

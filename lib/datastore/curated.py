@@ -15,10 +15,11 @@ from filelock import FileLock
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore, LocalDatastoreModel
 from monailabel.interfaces.datastore import DefaultLabelTag
 
-from lesionlabel.datastore.history import History, sha256_of
+from lesionlabel.datastore.history import REFUSED, History, sha256_of
 from lesionlabel.datastore.info import storable
 from lesionlabel.datastore.names import HISTORY, IMAGE_EXTENSIONS, require_extension, require_id, require_tag, split_extension
 from lesionlabel.datastore.scan import scan
+from lesionlabel.datastore.segments import LabelError
 from lesionlabel.datastore.synthetic_shelf import SyntheticShelf
 from lesionlabel.imaging.synthetic import is_synthetic_name, not_a_patients
 from lesionlabel.imaging.synthetic_seen import BY_NAME, synthetic_mark_of
@@ -30,6 +31,12 @@ ORIGINAL = str(DefaultLabelTag.ORIGINAL.value)
 #: Folders changed more recently than this may change again without a new time stamp.
 CLOCK_TICK_NS = 50_000_000
 
+#: Told with the reason why a final label is refused.
+LABEL_REFUSED = (
+    "So it is not the image's final label, and the one before stays; what was sent is kept in labels/history. "
+    "Save the segmentation that was drawn on this image, as .seg.nrrd, .nrrd or .nii.gz."
+)
+
 #: What curation says of a label. It is changed by saving the label again, not by a note on it.
 CURATED_KEYS = frozenset(
     {"lesions", "questions", "not_curated", "curation_problem", "reader", "curated_at", "saw_model", "proof"}
@@ -39,22 +46,32 @@ CURATED_KEYS = frozenset(
 Curate = Callable[[str, Path, Path, dict[str, Any]], dict[str, Any]]
 #: image file -> how it is recognised as a generator's, None where it is not.
 Recognise = Callable[[Path], str | None]
+#: image file -> None; raises InputError where it is no image to ask about.
+Check = Callable[[Path], None]
 
 
 class CuratedDatastore(LocalDatastore):
     """The studies folder. Each save is kept in labels/history before it becomes current; nothing there is ever deleted.
 
     curate: called on each label saved as final; what it returns is stored in the label's info. recognise: called on each
-    image that is sent, which is refused if it is synthetic, or found in the folder, which is then marked so in its info. The
-    index (datastore_v2.json) follows the files: volumes copied or imported into the folder appear at the next question.
+    image that is sent, which is refused if it is synthetic, or found in the folder, which is then marked so in its info.
+    check: called on each image that is sent, which is refused where it raises. The index (datastore_v2.json) follows the
+    files: volumes copied or imported into the folder appear at the next question.
     """
 
-    def __init__(self, studies: Path, curate: Curate | None = None, recognise: Recognise = synthetic_mark_of) -> None:
+    def __init__(
+        self,
+        studies: Path,
+        curate: Curate | None = None,
+        recognise: Recognise = synthetic_mark_of,
+        check: Check | None = None,
+    ) -> None:
         self.studies = studies.resolve()
         self.history = History(self.studies / "labels" / HISTORY)
         self.shelf = SyntheticShelf(self.studies / ".synthetic")
         self._curate = curate
         self._recognise = recognise
+        self._check = check
         self._file_lock = FileLock(self.studies / ".lock")
         self._index_stamp: tuple[int, int, int] | None = None
         self._seen: tuple[int, ...] | None = None
@@ -117,7 +134,8 @@ class CuratedDatastore(LocalDatastore):
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
         """Store an image. One with the same id is moved to the history first; its labels stay only if the pixels are the same.
 
-        Raises InputError for an unsafe id, a file ending that is no volume's, and an image that a generator made.
+        Raises InputError for an unsafe id, a file ending that is no volume's, an image that a generator made, and what check
+        raises.
         """
         source = Path(image_filename)
         image_id = require_id(image_id or split_extension(source.name)[0])
@@ -127,6 +145,8 @@ class CuratedDatastore(LocalDatastore):
         said = BY_NAME if is_synthetic_name(image_id) else self._recognise(source)
         if said is not None:
             raise InputError(not_a_patients(said))
+        if self._check is not None:
+            self._check(source)
         staged = self._stage(source, self.studies)
         target = self.studies / f"{image_id}{extension}"
         info = {**storable(image_info), "ts": int(time.time()), "name": target.name}
@@ -157,7 +177,8 @@ class CuratedDatastore(LocalDatastore):
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
         """Keep the label for ever, curate it if it is final, and make it the current one. Returns the label's id.
 
-        Raises NotFoundError for an unknown image, InputError for an unsafe tag or file ending.
+        Raises NotFoundError for an unknown image, InputError for an unsafe tag or file ending, LabelError for a final label
+        that curation refuses: it is kept in the history, and the label that was current stays so.
         """
         tag = require_tag(label_tag)
         if is_synthetic_name(image_id):
@@ -167,7 +188,11 @@ class CuratedDatastore(LocalDatastore):
         name = f"{image_id}{extension}"
         info = {**storable(label_info), "ts": int(time.time()), "name": name}
         if tag == FINAL and self._curate is not None:
-            info.update(self._curate(image_id, image, source, info))
+            try:
+                info.update(self._curate(image_id, image, source, info))
+            except LabelError as why:
+                self.history.keep_label(tag, image_id, source, name, {**info, "refused": str(why)}, REFUSED)
+                raise LabelError(f"{why} {LABEL_REFUSED}") from why
         with self._changing() as objects:
             if image_id not in objects:
                 raise NotFoundError(f"The image {image_id!r} was removed while its label was saved.")
@@ -253,7 +278,7 @@ class CuratedDatastore(LocalDatastore):
             return None
         name = f"{image_id}{label.ext}"
         file = Path(self._datastore.label_path(tag)) / name
-        kept = [version for version in self.history.labels(tag, image_id) if version.file is not None]
+        kept = self.history.accepted(tag, image_id)
         if file.exists() and not (kept and kept[-1].info == label.info and kept[-1].sha256 == sha256_of(file)):
             self.history.keep_label(tag, image_id, file, name, label.info, event)
         return label

@@ -14,6 +14,8 @@ from typing import Any
 from lesionlabel.lesions.files import sync
 
 RECORD = "record.json"
+#: The event of a label that was kept and never became current.
+REFUSED = "refused"
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,13 @@ class History:
         """Earlier versions of an image, oldest first."""
         return self._read(self.folder / "images" / image_id)
 
+    def accepted(self, tag: str, image_id: str) -> list[Version]:
+        """The versions of a label that have a file and were once current, oldest first."""
+        return [version for version in self.labels(tag, image_id) if version.file is not None and version.event != REFUSED]
+
     def info_of(self, tag: str, image_id: str, file: Path) -> dict[str, Any] | None:
         """The info that was last saved with exactly this label file, None if it was never saved here."""
-        versions = self.labels(tag, image_id)
+        versions = self.accepted(tag, image_id)
         if not versions:
             return None
         digest = sha256_of(file)

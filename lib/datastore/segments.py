@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +17,20 @@ from scipy import ndimage
 
 from lesionlabel.datastore.names import split_extension
 from lesionlabel.imaging.nifti import DETACHED_DATA, READERS
-from lesionlabel.lesions.errors import InputError
+from lesionlabel.imaging.nifti_file import whole_nifti
+from lesionlabel.lesions.errors import InputError, NotCTError
 from lesionlabel.lesions.volume import Geometry, Volume
 
 #: Two grids count as parallel when one drifts across the other by less than this many voxels over the segments.
 PARALLEL = 0.1
+#: The ending of the file beside a label that names its values, as the import of 3D-IRCADb writes it.
+NAMES_SUFFIX = ".segments.json"
+#: Segment values fit in 32 bits.
+MAX_VALUE = 2**31 - 1
+
+
+class LabelError(InputError):
+    """A file is no segmentation on its image's grid: damaged, cut short, not 3-D, empty, or drawn on another image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,16 +54,33 @@ class Segments:
 def read_segments(path: Path, volume: Volume, label_info: Any = None) -> Segments:
     """Read a label file as Slicer, OHIF and scripts send it.
 
-    label_info: [{name, idx}], used for segments that the file itself does not name. Raises InputError when the file cannot
-    be read, holds no segment, lies outside the volume, or its names cannot be told apart.
+    label_info: [{name, idx}], used for segments that the file itself does not name; without it, the names file beside the
+    label. Raises LabelError when the file cannot be read, holds no segment or lies outside the volume, InputError when its
+    names cannot be told apart.
     """
-    values, affine, keys = _read(path)
-    values, names = _flatten(values, keys)
-    if not values.any():
-        raise InputError("The label holds no segment: all voxels are 0.")
-    mask, start = _onto(volume.geometry, values, affine if affine is not None else volume.native.affine)
+    try:
+        values, affine, keys = _read(path)
+        values, names = _flatten(values, keys)
+        if not values.any():
+            raise LabelError("The label holds no segment: all voxels are 0.")
+        mask, start = _onto(volume.geometry, values, affine if affine is not None else volume.native.affine)
+    except InputError:
+        raise
+    except (ValueError, ArithmeticError) as error:  # a header with numbers that are none, or axes without a direction
+        raise LabelError("The label cannot be read: its header contradicts itself.") from error
     present = [int(v) for v in np.unique(mask) if v]
-    return Segments(mask, start, names or names_of(label_info, present))
+    return Segments(mask, start, names or names_of(label_info, present) or names_beside(path))
+
+
+def names_beside(path: Path) -> dict[int, str]:
+    """Value -> name from the names file beside a label, {} where there is none. Raises InputError when it is damaged."""
+    file = path.with_name(f"{split_extension(path.name)[0]}{NAMES_SUFFIX}")
+    try:
+        return {int(entry["value"]): str(entry["name"]) for entry in json.loads(file.read_bytes())["segments"]}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"The label's names in {file.name} cannot be read ({error!r}). Mend it or take it away.") from error
 
 
 def names_of(label_info: Any, present: list[int]) -> dict[int, str]:
@@ -80,26 +109,42 @@ def _read(path: Path) -> tuple[NDArray[Any], NDArray[np.float64] | None, dict[st
     _, extension = split_extension(path.name)
     reader_name = READERS.get(".nrrd" if extension == ".seg.nrrd" else extension)
     if reader_name is None:
-        raise InputError(f"{extension or 'no'} ending: a label is .nii.gz, .nii, .nrrd or .seg.nrrd.")
+        raise LabelError(f"{extension or 'no'} ending: a label is .nii.gz, .nii, .nrrd or .seg.nrrd.")
     if "nrrd" in extension:
         with path.open("rb") as file:
             if DETACHED_DATA.search(file.read(65536).split(b"\n\n", 1)[0].replace(b"\r", b"")):
-                raise InputError("The label keeps its voxels in another file. Save it as one .nrrd file.")
+                raise LabelError("The label keeps its voxels in another file. Save it as one .nrrd file.")
     reader = sitk.ImageFileReader()
     reader.SetImageIO(reader_name)
-    reader.SetFileName(os.fspath(path))
     try:
-        image = reader.Execute()
-    except RuntimeError as error:
-        raise InputError("The label cannot be read: it may be damaged or truncated.") from error
+        with _whole(path) as whole:
+            reader.SetFileName(os.fspath(whole))
+            image = reader.Execute()
+    except NotCTError as error:
+        raise LabelError("The label has NaN or infinite voxels; segment values are whole numbers.") from error
+    except (RuntimeError, InputError) as error:
+        raise LabelError("The label cannot be read: it is damaged, cut short, or no such file. Save it again.") from error
     if image.GetDimension() != 3:
-        raise InputError(f"The label is {image.GetDimension()}-D; a label of a volume is 3-D.")
+        raise LabelError(f"The label is {image.GetDimension()}-D; a label of a volume is 3-D.")
+    voxels = sitk.GetArrayFromImage(image)
+    if voxels.dtype.kind not in "iuf" or not (voxels.min() >= -MAX_VALUE and voxels.max() <= MAX_VALUE):
+        raise LabelError(f"The label's voxels ({voxels.dtype}) are no segment values, which are whole numbers.")
     keys = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
     affine = np.eye(4)
     affine[:3, :3] = np.asarray(image.GetDirection()).reshape(3, 3) * np.asarray(image.GetSpacing())
     affine[:3, 3] = image.GetOrigin()
     placed = not (keys.get("qform_code") == "0" and keys.get("sform_code") == "0")
-    return sitk.GetArrayFromImage(image), affine if placed else None, keys
+    return voxels, affine if placed else None, keys
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """The file to read: of what is missing in a NIfTI file ITK makes zeros in silence, of NRRD it says so."""
+    if "nrrd" in path.name.casefold():
+        yield path
+        return
+    with whole_nifti(path) as whole:
+        yield whole
 
 
 def _flatten(values: NDArray[Any], keys: dict[str, str]) -> tuple[NDArray[np.int32], dict[int, str]]:
@@ -114,7 +159,7 @@ def _flatten(values: NDArray[Any], keys: dict[str, str]) -> tuple[NDArray[np.int
     layers = values if values.ndim == 4 else values[..., None]
     if not segments:
         if layers.shape[-1] != 1:
-            raise InputError(f"The label has {layers.shape[-1]} components a voxel and names none. Save it as .seg.nrrd.")
+            raise LabelError(f"The label has {layers.shape[-1]} components a voxel and names none. Save it as .seg.nrrd.")
         return np.rint(layers[..., 0]).astype(np.int32), {}
     flat = np.zeros(layers.shape[:3], dtype=np.int32)
     for position, (layer, value, _) in enumerate(segments, start=1):
@@ -136,10 +181,10 @@ def _onto(
     first = np.clip(np.ceil(inside.min(axis=1) - 1e-6), 0, sizes).astype(int)
     stop = np.clip(np.floor(inside.max(axis=1) + 1e-6) + 1, 0, sizes).astype(int)
     if np.any(stop <= first):
-        raise InputError("The label lies outside the image: it was drawn on another one, or saved without its position.")
+        raise LabelError("The label lies outside the image: it was drawn on another one, or saved without its position.")
     picked = _sample(values, to_label, first, stop)
     if not picked.any():
-        raise InputError("The label lies outside the image: it was drawn on another one, or saved without its position.")
+        raise LabelError("The label lies outside the image: it was drawn on another one, or saved without its position.")
     return picked, (int(first[2]), int(first[1]), int(first[0]))
 
 

@@ -5,12 +5,14 @@ Source: Frid-Adar et al. 2018, section IV (three folds by patient); the fold siz
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lesionlabel.augment.classic import originals
 from lesionlabel.lesions.cohort import PHANTOM_PREFIX, Cohort
@@ -19,6 +21,9 @@ from lesionlabel.lesions.splits import patient_folds, refuse_leak
 from lesionlabel.training.classifier import ClassifierConfig, TrainedClassifier, train_classifier
 from lesionlabel.training.dataset import training_set
 from lesionlabel.training.hooks import Progress, ShouldStop, never_stop, no_progress, part_of
+
+#: Given the patients that a training is tested on: images (n, 1, 64, 64) and class indices (n,) that join it, or an error.
+Extra = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -71,13 +76,14 @@ def cross_validate(
     recipe: Recipe,
     seed: int,
     *,
+    extra: Extra | None = None,
     progress: Progress = no_progress,
     should_stop: ShouldStop = never_stop,
 ) -> OutOfFold:
     """Train the recipe once per fold and answer for the lesions of the fold left out.
 
-    The seed draws the patients' partition, the augmentations and the weights. Raises InputError when the cohort is too small
-    or mixed, LeakError, StoppedError.
+    The seed draws the patients' partition, the augmentations and the weights. extra: what joins each training set, as synthetic
+    images. Raises InputError when the cohort is too small or mixed, LeakError, StoppedError, and what extra raises.
     """
     is_simulated(cohort)
     check_size(cohort, recipe.n_folds)
@@ -88,7 +94,8 @@ def cross_validate(
         training, test = cohort.subset(np.flatnonzero(folds != fold)), cohort.subset(np.flatnonzero(folds == fold))
         refuse_leak(training.patients, test.patients)
         part = part_of(progress, fold / recipe.n_folds, (fold + 1) / recipe.n_folds, f"fold {fold + 1} of {recipe.n_folds}")
-        result = fit(training, recipe, seed, fold + 1, recipe.n_folds - 1, progress=part, should_stop=should_stop)
+        joined = None if extra is None else extra(test.patients)
+        result = fit(training, recipe, seed, fold + 1, recipe.n_folds - 1, joined, progress=part, should_stop=should_stop)
         with torch.inference_mode():
             logits[folds == fold] = result.network(originals(test)).double().numpy()
         trained.append({**result.record(), "lesions": len(training), "patients": len(set(training.patients))})
@@ -101,6 +108,7 @@ def fit(
     seed: int,
     run: int,
     sets: int,
+    joined: tuple[Tensor, Tensor] | None = None,
     *,
     progress: Progress = no_progress,
     should_stop: ShouldStop = never_stop,
@@ -108,11 +116,13 @@ def fit(
     """Train the recipe on all of a cohort.
 
     run: number that keeps the random draws of runs with one seed apart. sets: folds the cohort stands for, each of which brings
-    amount_per_fold augmentations.
+    amount_per_fold augmentations. joined: more images (n, 1, 64, 64) with their class indices (n,).
     """
     progress(0.0, "cutting and augmenting ROIs")
     augment_seed, train_seed = (int(s) for s in np.random.SeedSequence([seed, run]).generate_state(2))
     images, labels = training_set(cohort, recipe.amount_per_fold * sets, augment_seed)
+    if joined is not None:
+        images, labels = torch.cat([images, joined[0]]), torch.cat([labels, joined[1]])
     config = replace(recipe.training, seed=train_seed)
     n_classes = len(cohort.class_names)
     return train_classifier(images, labels, config, n_classes=n_classes, progress=progress, should_stop=should_stop)

@@ -30,9 +30,9 @@ from lesionlabel.training.hooks import Progress, ShouldStop, never_stop, no_prog
 HOW_TO_READ = (
     "Both networks start from the same weights and train for the same steps on the same number of images, as many of each class. "
     "One saw synthetic ROIs only, the other classic augmentations of the real lesions that the generators learned from. "
-    "Accuracy and the difference have 95 % intervals over patients drawn with replacement, which claim certainty where all answers "
-    "are right; the others are 95 % Wilson intervals, which do not but take lesions as independent. One seed was run: the "
-    "intervals ignore what another would bring."
+    "Accuracy and the difference have 95 % intervals over patients drawn with replacement, which claim certainty where all are "
+    "right; the others are 95 % Wilson intervals, which do not but take lesions as independent. One seed was run: the intervals "
+    "ignore what another would bring."
 )
 
 

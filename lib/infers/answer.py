@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesionlabel.infers.asked import Asked
-from lesionlabel.infers.notes import PHANTOM_MODEL, SIMULATED, TOO_SMALL_MM, Facts, closed_set, display, reader_notes
+from lesionlabel.infers.notes import PHANTOM_MODEL, SIMULATED, TOO_SMALL_MM, Facts, Refusal, closed_set, display, reader_notes
 from lesionlabel.infers.outline import outline
 from lesionlabel.lesions.contour import Contour
 from lesionlabel.lesions.densities import LesionDensity, lesion_densities, nearby_vein
+from lesionlabel.lesions.no_lesion import why_no_lesion
 from lesionlabel.lesions.phase import Phase
 from lesionlabel.lesions.roi import Context, Placement, cut_context, cut_roi
 from lesionlabel.lesions.segmenter import Segmenter
@@ -57,8 +58,12 @@ def answer(
     diameter_mm = contour.diameter_px * volume.geometry.pixel_mm
     density = lesion_densities(volume, contour)
     vein = nearby_vein(volume, contour, phase.aorta_hu)
-    refusal = _refusal(phase, asked.override_phase, diameter_mm)
-    probabilities, changes = (None, None) if refusal else _probabilities(volume, contour, context, classifier)
+    refusal = _refusal(phase, asked.override_phase, diameter_mm, why_no_lesion(volume, contour, density.mean_hu))
+    if refusal is None:
+        probabilities, changes = _probabilities(volume, contour, context, classifier)
+        text = display(classifier.class_names, probabilities)
+    else:
+        probabilities, changes, text = None, None, refusal.line
     lesion = _lesion(volume, contour, diameter_mm, outlined.how)
     facts = Facts(
         class_names=classifier.class_names,
@@ -76,12 +81,11 @@ def answer(
         padded=_reaches_outside(volume, contour, context),
     )
     label = None if probabilities is None else classifier.class_names[int(np.argmax(probabilities))]
-    text = display(classifier.class_names, probabilities, refusal)
     json = {
         "prediction": _prediction(classifier.class_names, probabilities),
         "display": text,
         "answered": probabilities is not None,
-        "why_not": refusal,
+        "why_not": refusal.why if refusal else None,
         "lesion": lesion,
         "densities": _densities(density, vein),
         "changes_with_slice": changes,
@@ -108,11 +112,15 @@ def answer(
     return Answer(json, contour, volume, label, text, None if probabilities is None else _entropy(probabilities))
 
 
-def _refusal(phase: Phase, override: bool, diameter_mm: float) -> str | None:
+def _refusal(phase: Phase, override: bool, diameter_mm: float, no_lesion: str | None) -> Refusal | None:
     if phase.refused and not override:
-        return f"{phase.sentence} No type is given. Set override_phase to true if it is portal-venous after all."
+        why = f"{phase.sentence} No type is given. Set override_phase to true if it is portal-venous after all."
+        return Refusal("no type: not portal-venous", why)
     if diameter_mm < TOO_SMALL_MM:
-        return f"The lesion is {diameter_mm:.1f} mm across: below {TOO_SMALL_MM:.0f} mm it is too small to characterise."
+        why = f"The lesion is {diameter_mm:.1f} mm across: below {TOO_SMALL_MM:.0f} mm it is too small to characterise."
+        return Refusal("too small to characterise", why)
+    if no_lesion is not None:
+        return Refusal("no type: lung, air or bone in the outline", f"{no_lesion} No type is given.")
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,18 @@ WAYS = (
     "Give one of: point or foreground [i, j, k] (with diameter_mm, or alone to have the lesion outlined), "
     "center_lps [x, y, z] with diameter_mm, points [[i, j, k], [i, j, k]] (the ends of its diameter), or a label file."
 )
+#: The parameters that are read here.
+PARAMETERS = (
+    "point", "foreground", "center_lps", "points", "diameter_mm", "segment", "label_info", "override_phase", "show",
+)  # fmt: skip
+#: What stock clients and MONAI Label itself send besides, so that none of it is taken for a misspelt parameter.
+STOCK = frozenset(
+    {"background", "client_id", "description", "device", "image", "label", "label_file", "label_names", "label_tag", "labels",
+     "model", "reset_state", "result_compress", "result_dtype", "result_extension", "result_write_to_file", "roi", "save_label",
+     "session", "session_id", "slice"}
+)  # fmt: skip
+#: Names this alike (difflib's ratio) are taken for each other: "center" and "override" are, "labels" and "label_info" are not.
+ALIKE = 0.7
 
 
 @dataclass(frozen=True)
@@ -41,8 +54,10 @@ class Asked:
 def read_request(request: dict[str, Any]) -> Asked:
     """What the request asks. Parameters that are empty, None or 0, as 3D Slicer sends unset ones, count as not given.
 
-    Raises InputError when no way or several are given, or a value is of the wrong kind.
+    Clients send much that means nothing here, which is passed over. Raises InputError when no way or several are given, a value
+    is of the wrong kind, or a name is nearly one of ours.
     """
+    _refuse_misspelt(request)
     click = _click(request)
     centre = _point(request["center_lps"], "center_lps") if _given(request, "center_lps") else None
     ends = _ends(request["points"]) if _given(request, "points") else None
@@ -65,6 +80,15 @@ def read_request(request: dict[str, Any]) -> Asked:
         label_info=request.get("label_info"),
         override_phase=_flag(request.get("override_phase", False)),
     )
+
+
+def _refuse_misspelt(request: dict[str, Any]) -> None:
+    for name in request:
+        if name in PARAMETERS or name in STOCK or not _given(request, name):
+            continue
+        meant = difflib.get_close_matches(name.casefold(), PARAMETERS, n=1, cutoff=ALIKE)
+        if meant:
+            raise InputError(f"Unknown parameter {_short(name)}: did you mean {meant[0]}?")
 
 
 def _given(request: dict[str, Any], name: str) -> bool:

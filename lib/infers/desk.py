@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from lesionlabel.imaging.nifti import image_suffix
 from lesionlabel.imaging.same_voxels import voxels_digest
 from lesionlabel.imaging.sidecar import sidecar_beside
 from lesionlabel.imaging.store import VolumeStore
@@ -15,6 +16,7 @@ from lesionlabel.imaging.synthetic_register import SyntheticRegister
 from lesionlabel.imaging.synthetic_seen import synthetic_mark_of, synthetic_volume
 from lesionlabel.infers.answer import Answer, answer
 from lesionlabel.infers.asked import Asked
+from lesionlabel.lesions.errors import InputError
 from lesionlabel.lesions.phase import Phase, check_phase
 from lesionlabel.lesions.segmenter import RadialSegmenter, Segmenter
 from lesionlabel.lesions.volume import Volume
@@ -81,6 +83,19 @@ class Desk:
         classifier = self.versions.champion()
         image = self.open(path)
         return answer(image.volume, asked, classifier, self.segmenter, image.phase, image.simulated)
+
+    def require_ct(self, path: Path) -> None:
+        """Raise InputError unless what was sent can be asked about: a NIfTI or NRRD file, or a folder of those or of one series.
+
+        What is read stays in the volume store under its content, so that the first question does not read it again.
+        """
+        volumes = sorted(filter(image_suffix, path.iterdir())) if path.is_dir() else [path]
+        for volume in volumes or [path]:
+            try:
+                _ = self.store.open(volume).geometry.pixel_mm
+            except InputError as error:
+                why = str(error).replace(volume.name, "The file")
+                raise type(error)(f"The image was not taken: it must be a CT as .nii.gz, .nii or .nrrd. {why}") from error
 
     def recognise_synthetic(self, path: Path) -> str | None:
         """How a NIfTI or NRRD file is recognised as a generator's, by name, header or pixels; None where it is not."""

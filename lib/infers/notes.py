@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,17 +17,27 @@ TOO_SMALL_MM = 10.0
 NOT_CLINICAL = NOT_FOR_CLINICAL_USE
 PHANTOM_MODEL = "The serving model was trained on simulated images only: its answer says nothing about patients."
 SIMULATED = "This image is simulated or synthetic: it is no patient's."
+#: Classes whose probabilities are this close to the highest are named with it.
+CLOSE = 0.05
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why no type is given. line: in a few words, to show beside the lesion. why: the sentences a reader is told."""
+
+    line: str
+    why: str
 
 
 @dataclass(frozen=True)
 class Facts:
-    """All that the notes are made from. refusal: why no type is given, None where one is."""
+    """All that the notes are made from. refusal: None where a type is given."""
 
     class_names: tuple[str, ...]
     class_mix: dict[str, float]
     trained_on: str
     simulated: bool
-    refusal: str | None
+    refusal: Refusal | None
     phase: Phase
     phase_overridden: bool
     diameter_mm: float
@@ -50,19 +61,23 @@ def rounded_percent(probability: float) -> str:
     return "under 5 %" if percent <= 0 else f"about {percent} %"
 
 
-def display(names: tuple[str, ...], probabilities: NDArray[np.float64] | None, refusal: str | None) -> str:
-    """One line to show beside the lesion: the most probable class, or why there is none."""
-    if probabilities is None:
-        return "too small to characterise" if refusal and "too small" in refusal else "no type: not portal-venous"
-    best = int(np.argmax(probabilities))
-    return f"{names[best]}, {rounded_percent(float(probabilities[best]))}"
+def display(names: tuple[str, ...], probabilities: NDArray[np.float64]) -> str:
+    """One line to show beside the lesion: the most probable class, with those that are within 5 points of it."""
+    order = np.argsort(-probabilities, kind="stable")
+    close = [int(i) for i in order if probabilities[order[0]] - probabilities[i] <= CLOSE]
+    shown = [rounded_percent(float(probabilities[i])) for i in close]
+    if len(close) == 1:
+        return f"{names[close[0]]}, {shown[0]}"
+    if len(set(shown)) == 1:
+        return f"{_listed([names[i] for i in close], 'or')}, {shown[0]} each"
+    return _listed([f"{names[i]} ({percent})" for i, percent in zip(close, shown, strict=True)], "or")
 
 
 def reader_notes(facts: Facts) -> list[str]:
     """Every note that holds, the closed set first."""
     notes = [closed_set(facts.class_names), NOT_CLINICAL]
     if facts.refusal:
-        notes.append(facts.refusal)
+        notes.append(facts.refusal.why)
     if facts.phase_overridden:
         notes.append(f"The phase check was overridden. It said: {facts.phase.sentence}")
     elif not facts.phase.refused:
@@ -74,7 +89,7 @@ def reader_notes(facts: Facts) -> list[str]:
     vein = "no vein found nearby" if facts.vein_hu is None else f"nearby vein {facts.vein_hu:.0f} HU"
     notes.append(
         f"In the lesion {facts.density.mean_hu:.0f} ± {facts.density.sd_hu:.0f} HU, {vein}, "
-        f"diameter {facts.diameter_mm:.1f} mm, slice {facts.slice_index}."
+        f"diameter {facts.diameter_mm:.1f} mm, slice {facts.slice_index} (counted from 0)."
     )
     if facts.changes_with_slice:
         notes.append("Changes with slice: the type is another in the next slices or with a diameter 10 % smaller or larger.")
@@ -85,5 +100,5 @@ def reader_notes(facts: Facts) -> list[str]:
     return notes
 
 
-def _listed(names: tuple[str, ...]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}"
+def _listed(names: Sequence[str], word: str = "and") -> str:
+    return f"{', '.join(names[:-1])} {word} {names[-1]}"

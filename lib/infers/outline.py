@@ -11,11 +11,15 @@ from scipy import ndimage
 from lesionlabel.datastore.segments import Segments, read_segments
 from lesionlabel.infers.asked import DIAMETER_MM, WAYS, Asked, Point
 from lesionlabel.lesions.contour import Contour, contour_from_circle, contour_from_diameter, contour_from_mask
+from lesionlabel.lesions.curation import SMALLEST_LESION_MM
 from lesionlabel.lesions.errors import InputError, OutsideVolumeError
 from lesionlabel.lesions.segmenter import Segmenter
 from lesionlabel.lesions.volume import Volume
 
 How = Literal["segmented from a click", "circle of the given diameter", "two points", "label file"]
+
+#: Segments or parts that a message names; a noisy label has thousands.
+MOST_NAMED = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +37,7 @@ def outline(volume: Volume, asked: Asked, segmenter: Segmenter) -> Outlined:
     """
     if asked.label_file is not None:
         segments = read_segments(asked.label_file, volume, asked.label_info)
-        return Outlined(_largest_component(segments, asked.segment), "label file")
+        return Outlined(_the_lesion(segments, asked.segment, volume), "label file")
     if asked.ends is not None:
         return Outlined(_between(volume, *asked.ends), "two points")
     if asked.centre_lps is not None:
@@ -70,22 +74,70 @@ def _between(volume: Volume, first: Point, second: Point) -> Contour:
     return contour_from_diameter(a[:2], b[:2], k)
 
 
-def _largest_component(segments: Segments, wanted: str | None) -> Contour:
-    """The outline, where it is widest, of the component with the most voxels among the wanted segments."""
-    mask = segments.mask != 0
-    if wanted is not None:
-        values = [v for v, name in segments.names.items() if name.casefold() == wanted.casefold()]
-        if not values:
-            known = ", ".join(sorted(set(segments.names.values()))) or "none are named"
-            raise InputError(f"The label has no segment called {wanted!r}. Its segments: {known}.")
-        mask = np.isin(segments.mask, values)
-    components = np.zeros(mask.shape, dtype=np.int32)
-    ndimage.label(mask, structure=np.ones((3, 3, 3)), output=components)
-    sizes = np.bincount(components.ravel())[1:]
-    if not sizes.size:
-        raise InputError(f"The segment {wanted!r} is empty.")
-    part = components == 1 + int(np.argmax(sizes))
+def _the_lesion(segments: Segments, wanted: str | None, volume: Volume) -> Contour:
+    """The outline of the wanted segment, or of the only one, in the slice where it is widest.
+
+    Segments beside it may touch it, as the liver does its tumour: the client said which it means. Parts below 5 mm are slips of
+    the brush, as in curation; two larger ones are one lesion or two, which only a reader knows. Raises InputError to ask.
+    """
+    value = _value(segments, wanted)
+    mm = volume.geometry.pixel_mm
+    parts = sorted(_parts(segments, value), key=lambda part: -part.diameter_px)
+    large = [part for part in parts if part.diameter_px * mm >= SMALLEST_LESION_MM] or parts
+    if len(large) == 1:
+        return large[0]
+    told = []
+    for part in large[:MOST_NAMED]:
+        i, j, k = np.rint(volume.to_native((*part.centre, part.slice_index))).astype(int)
+        told.append(f"{part.diameter_px * mm:.1f} mm at voxel [{i}, {j}, {k}]")
+    raise InputError(
+        f"The segment {_called(segments, value)} has {len(large)} separate parts: {_listed(told, len(large))}. One lesion or "
+        "several? Save each lesion as a segment of its own, or give a point with a diameter instead."
+    )
+
+
+def _parts(segments: Segments, value: int) -> list[Contour]:
+    """The outline of each connected part (26 neighbours) of a segment in the slice where it is widest, in the volume's voxels."""
+    components = np.zeros(segments.mask.shape, dtype=np.int32)
+    ndimage.label(segments.mask == value, structure=np.ones((3, 3, 3)), output=components)
     first_slice, first_row, first_column = segments.start
-    outlines = [contour_from_mask(plane, k) for k, plane in enumerate(part) if plane.any()]
-    widest = max(outlines, key=lambda contour: contour.diameter_px)
-    return Contour(widest.slice_index + first_slice, widest.points + np.array([first_column, first_row]))
+    found = []
+    for number, box in enumerate(ndimage.find_objects(components), start=1):
+        planes = components[box] == number
+        outlines = [contour_from_mask(plane, k) for k, plane in enumerate(planes) if plane.any()]
+        widest = max(outlines, key=lambda outline: outline.diameter_px)
+        corner = np.array([box[2].start + first_column, box[1].start + first_row])
+        found.append(Contour(widest.slice_index + box[0].start + first_slice, widest.points + corner))
+    return found
+
+
+def _value(segments: Segments, wanted: str | None) -> int:
+    """The voxel value of the segment that is wanted by name or value, or of the only one. Raises InputError to ask for it."""
+    present = segments.values
+    known = _listed([_called(segments, value) for value in present[:MOST_NAMED]], len(present))
+    choose = "Name one as segment, by its name or its voxel value."
+    if wanted is None:
+        if len(present) == 1:
+            return present[0]
+        raise InputError(f"The label holds {len(present)} segments: {known}. {choose}")
+    named = [value for value, name in segments.names.items() if name.casefold() == wanted.casefold()]
+    values = named or [value for value in present if str(value) == wanted.strip()]
+    found = [value for value in values if value in present]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(f"{len(found)} segments of the label are called {wanted!r}: {known}. Name one by its voxel value.")
+    if named:
+        raise InputError(f"The segment {wanted!r} is empty. The label holds: {known}. {choose}")
+    raise InputError(f"The label has no segment called {wanted!r}. It holds: {known}. {choose}")
+
+
+def _called(segments: Segments, value: int) -> str:
+    """A segment by its name, where it has one, and its voxel value."""
+    name = segments.names.get(value)
+    return f"value {value}, without a name" if name is None else f"{name} (value {value})"
+
+
+def _listed(first: list[str], number: int) -> str:
+    """The first of a number of things."""
+    return "; ".join(first) + (f"; and {number - len(first)} more" if number > len(first) else "")

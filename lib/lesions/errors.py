@@ -21,6 +21,10 @@ class LeakError(InputError):
     """A run would be tested on a patient that its data or its generator has seen."""
 
 
+class UnfitError(InputError):
+    """A generator copies training patients, so its images may not train anything."""
+
+
 class NotFoundError(LookupError):
     """Nothing is stored under that name."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -20,6 +21,7 @@ from lesionlabel.registry.bundle import save_bundle
 from lesionlabel.registry.bundle_folder import weights_digest
 from lesionlabel.registry.manifest import Manifest, code_version
 from lesionlabel.registry.profiles import find_profile
+from lesionlabel.registry.synthetic_set import SyntheticSet
 from lesionlabel.registry.version_store import VersionInfo
 from lesionlabel.registry.versions import Versions
 from lesionlabel.settings import Settings
@@ -71,15 +73,18 @@ def train_version(
     settings: Settings,
     profile: str = "quick",
     seed: int = 0,
+    synthetic: SyntheticSet | None = None,
     *,
     progress: Progress = no_progress,
     should_stop: ShouldStop = never_stop,
 ) -> tuple[VersionInfo[Manifest], Trained]:
     """Train on the cohort and keep the result as a candidate version, which serves only once it is promoted.
 
-    Raises InputError when the cohort or the profile cannot be used, DivergedError, StoppedError.
+    synthetic: images that join every training set. Raises InputError when the cohort or the profile cannot be used, UnfitError,
+    LeakError when a generator behind synthetic has seen a patient of the cohort, DivergedError, StoppedError.
     """
-    trained = train_on(cohort, settings, find_profile(PROFILES, profile), seed, progress=progress, should_stop=should_stop)
+    recipe = find_profile(PROFILES, profile)
+    trained = train_on(cohort, settings, recipe, seed, synthetic, progress=progress, should_stop=should_stop)
     return Versions(settings).add(trained.network, trained.manifest, trained.report_text), trained
 
 
@@ -110,6 +115,7 @@ def train_on(
     settings: Settings,
     recipe: Recipe,
     seed: int,
+    synthetic: SyntheticSet | None = None,
     *,
     progress: Progress = no_progress,
     should_stop: ShouldStop = never_stop,
@@ -122,13 +128,20 @@ def train_on(
             f"{', '.join(settings.classes.names)}. Set LESIONLABEL_CLASS_FILE to the cohort's class list."
         )
     check_size(cohort, recipe.n_folds)
+    extra = None
+    if synthetic is not None:
+        extra = partial(synthetic.for_training, cohort.class_names, simulated)
+        # Refused before the first fold has been trained.
+        extra(cohort.patients)
     recipe = replace(recipe, training=replace(recipe.training, device=settings.device))
     take_snapshot(cohort, settings.snapshots_folder)
 
     report, share = None, 0.0
     if decided_blind(cohort).any():
         share = recipe.n_folds / (recipe.n_folds + 1)
-        out_of_fold = cross_validate(cohort, recipe, seed, progress=part_of(progress, 0, share), should_stop=should_stop)
+        out_of_fold = cross_validate(
+            cohort, recipe, seed, extra=extra, progress=part_of(progress, 0, share), should_stop=should_stop
+        )
         report = make_report(out_of_fold, settings.classes)
     else:
         progress(0.0, "no lesion was decided before the model's answer was seen: training without an evaluation")
@@ -138,6 +151,7 @@ def train_on(
         seed,
         run=recipe.n_folds + 1,
         sets=recipe.n_folds,
+        joined=None if extra is None else extra(()),
         progress=part_of(progress, share, 1, "all lesions"),
         should_stop=should_stop,
     )
@@ -147,9 +161,13 @@ def train_on(
         created=now.isoformat(timespec="seconds"),
         class_counts=cohort.counts(),
         trained_on="phantom" if simulated else "patients",
-        patients=tuple(sorted(set(cohort.patients))),
+        patients=tuple(sorted({*cohort.patients, *(() if synthetic is None else synthetic.patients)})),
         snapshot=cohort.digest,
-        config={**recipe.to_json(), "training": final.record()},
+        config={
+            **recipe.to_json(),
+            "training": final.record(),
+            "synthetic": None if synthetic is None else synthetic.describe(),
+        },
         seed=seed,
         temperature=1.0 if report is None else report.temperature,
         evaluation=None if report is None else report.to_json(),

@@ -10,7 +10,7 @@ from lesionlabel.registry.generator import check_request
 
 Format = Literal["nifti", "png", "npy", "dicom"]
 FORMATS: tuple[Format, ...] = get_args(Format)
-#: Most ROIs of one request to the server; the command line makes more.
+#: Most ROIs of one request to the server, which has them in memory; the command line makes more.
 MOST = 1000
 DEFAULT_N = 16
 
@@ -31,7 +31,7 @@ class SyntheticRequest:
     burn: bool = False
 
     def __post_init__(self) -> None:
-        check_request(self.n, self.seed, self.truncation, MOST)
+        check_request(self.n, self.seed, self.truncation)
         require_format(self.format)
 
 
@@ -65,7 +65,9 @@ def read_synthetic(request: dict[str, Any]) -> SyntheticRequest:
     if "burn" in given:
         asked["burn"] = str(given["burn"]).strip().casefold() in ("true", "1", "yes")
     asked |= {name: str(given[name]).strip() for name in ("label", "version") if name in given}
-    return SyntheticRequest(**asked)
+    found = SyntheticRequest(**asked)
+    check_request(found.n, found.seed, found.truncation, MOST)
+    return found
 
 
 def _whole(value: Any, name: str) -> int:

@@ -140,7 +140,7 @@ def _pictures(trained: Unmeasured, manifest: GeneratorManifest, report: Generato
         "generator": [(step, g) for step, _, g in gan.losses],
     }
     origin = "simulated" if manifest.trained_on == "phantom" else "real"
-    title = f"{manifest.name} {manifest.version}: copies of patients: {manifest.outcome}"
+    title = f"{manifest.name}, seed {manifest.seed}: copies of patients: {manifest.outcome}"
     return picture_page(title, samples, pairs, _interpolation(gan, manifest.seed), curves, origin=origin)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import json
 import logging
 import os
+import socket
 from importlib import resources
 from pathlib import Path
 
+from lesionlabel.lesions.errors import InputError
 from lesionlabel.lesions.files import write_atomically
 from lesionlabel.settings import Settings
 
@@ -30,6 +33,20 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Raise InputError when another program listens on the port; what else is wrong with an address the launcher says."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as tried:
+        # As the server does: a port whose last connections are only just closed is free.
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                other = port + 1 if port < 65535 else 8000
+                raise InputError(f"Port {port} is taken by another program. Use --port, such as --port {other}.") from None
 
 
 def write_app_folder(home: Path) -> Path:

@@ -53,7 +53,7 @@ def add_image(
     params: Annotated[str, Form()] = "{}",
     user: User = ANNOTATOR,
 ) -> dict[str, Any]:
-    """Store an image; an earlier one with the same id is kept."""
+    """Store an image, which is refused unless it is a CT; an earlier one with the same id is kept."""
     extension = require_extension(file.filename or "")
     image_id = id_for(image or split_extension(file.filename or "")[0])
     read_params(params)
@@ -72,7 +72,10 @@ def save_label(
     tag: str = "final",
     user: User = ANNOTATOR,
 ) -> dict[str, Any]:
-    """Save a label; every earlier version is kept. The answer names the curated lesions and what has to be asked."""
+    """Save a label; every earlier version is kept. The answer names the curated lesions and what has to be asked.
+
+    A final label that is no segmentation on the image's grid is refused; the earlier one stays current.
+    """
     label.filename = f"upload{require_extension(label.filename or '')}"
     require_tag(tag or "final")
     image = id_for(image)
@@ -121,14 +124,23 @@ def create_session(
     expiry: int = 0,
     user: User = USER,
 ) -> dict[str, Any]:
-    """Keep an image for a while without storing it. Archives are not unpacked: they could write anywhere."""
+    """Keep an image for a while without storing it; it is refused unless it is a CT.
+
+    Archives are not unpacked: they could write anywhere.
+    """
     if uncompress:
         raise InputError("uncompress=true is not supported. Send the volume as .nii.gz or .nrrd.")
     for number, file in enumerate(files):
         # The client's file names may hold a patient's name, or a path.
         file.filename = f"{number:05d}{split_extension(file.filename or '')[1]}"
     with cleaned_up(background_tasks):
-        return session.create_session(background_tasks, False, expiry, files)
+        made = session.create_session(background_tasks, False, expiry, files)
+        try:
+            running_app().desk.require_ct(Path(made["session_info"]["image"]))
+        except BaseException:
+            session.remove_session(made["session_id"])
+            raise
+        return made
 
 
 @router.get("/session/{session_id}")
@@ -147,7 +159,8 @@ def next_sample(strategy: str, params: Annotated[dict | None, Body()] = None, us
     known = running_app().info()["strategies"]
     if strategy not in known:
         raise NotFoundError(f"No strategy {strategy!r}. Strategies: {', '.join(known)}.")
-    kept = {key: value for key, value in (params or {}).items() if key in ("client_id", "label_tag", "labels")}
+    wanted = {"client_id", "label_tag", "labels", *known[strategy].get("config", {})}
+    kept = {key: value for key, value in (params or {}).items() if key in wanted}
     return activelearning.sample(strategy, kept, user.username)
 
 

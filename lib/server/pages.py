@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 from monailabel.config import settings as host
 from monailabel.endpoints import logs
 from monailabel.endpoints.user.auth import RBAC, User
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from lesionlabel.infers.notes import NOT_CLINICAL, PHANTOM_MODEL, closed_set
-from lesionlabel.lesions.errors import IntegrityError, NoModelError
+from lesionlabel.lesions.errors import IntegrityError, NoModelError, NotFoundError
 from lesionlabel.server.errors import without_folders
 from lesionlabel.server.running import running_app
 
@@ -56,6 +57,19 @@ def docs(request: Request) -> HTMLResponse:
 def read_logs(lines: int = 300, html: bool = True, text: bool = False, refresh: int = 0, user: User = ADMIN) -> Response:
     """The end of the log as plain text; the stock page loads its viewer from the internet."""
     return logs.get_logs(str(Path(host.MONAI_LABEL_APP_DIR) / "logs" / "app.log"), lines, False, True, 0)
+
+
+@router.get("/logs/gpu")
+def gpu_info(user: User = ADMIN) -> PlainTextResponse:
+    """What nvidia-smi says, 404 where there is none."""
+    try:
+        found = subprocess.run(["nvidia-smi"], capture_output=True, text=True, check=True)
+    except FileNotFoundError:
+        raise NotFoundError("This server has no NVIDIA GPU: nvidia-smi was not found.") from None
+    except subprocess.CalledProcessError as error:
+        said = (error.stdout or error.stderr).strip()
+        raise NotFoundError(f"This server has no NVIDIA GPU that works. nvidia-smi says: {said}") from None
+    return PlainTextResponse(found.stdout)
 
 
 def _model(versions: Any) -> dict[str, str]:

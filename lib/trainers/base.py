@@ -16,10 +16,10 @@ from lesionlabel.datastore.cohort import Kind, cohort_of
 from lesionlabel.datastore.curated import CuratedDatastore
 from lesionlabel.imaging.store import VolumeStore
 from lesionlabel.lesions.cohort import Cohort
-from lesionlabel.lesions.errors import InputError
+from lesionlabel.lesions.errors import InputError, IntegrityError, NoModelError, NotFoundError
 from lesionlabel.lesions.files import write_atomically
 from lesionlabel.settings import Settings
-from lesionlabel.training.hooks import Progress
+from lesionlabel.training.hooks import DivergedError, Progress, StoppedError
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +28,8 @@ KINDS = ["any", "patients", "phantom"]
 IGNORED = frozenset({"client_id", "model", "gpus", "local_rank", "device", "name", "tracking", "tracking_uri"})
 #: Seconds between two notes on how far a run is.
 NOTE_EVERY = 2.0
+#: Errors in our own words, which name no patient; another's text can hold what a file said.
+TOLD = (InputError, NotFoundError, NoModelError, IntegrityError, DivergedError, StoppedError)
 
 
 class CohortTrainer(TrainTask):
@@ -77,30 +79,52 @@ class CohortTrainer(TrainTask):
         return {**checked, "seed": int(text)}
 
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
-        """Train on the datastore's cohort. Returns the candidate's version and its number of lesions."""
+        """Train on the datastore's cohort. Returns the candidate's version and its number of lesions.
+
+        What ends it before is raised, and stays in the stats: {"what": "failed", "why": …}.
+        """
         params = self.check(request)
         if not isinstance(datastore, CuratedDatastore):
             raise InputError("Training needs the curated studies folder as its datastore.")
         kind: Kind | None = None if params["kind"] == "any" else params["kind"]
-        cohort = cohort_of(datastore, self.store, self.settings.classes, kind)
         start = time.time()
-        noted = 0.0
+        noted = done = 0.0
 
         def note(share: float, what: str) -> None:
-            nonlocal noted
+            nonlocal noted, done
+            done = share
             if time.time() - noted < NOTE_EVERY and share < 1:
                 return
             noted = time.time()
             logger.info("%3.0f %% %s", 100 * share, what)
             self._write_stats({"epoch": round(100 * share), "what": what}, start)
 
-        note(0.0, f"{len(cohort)} lesions of {len(set(cohort.patients))} patients")
-        version = self.run(cohort, params, note)
-        done = {"epoch": 100, "what": "done", "version": version, "total_time": round(time.time() - start)}
-        self._write_stats(done, start)
+        try:
+            cohort = cohort_of(datastore, self.store, self.settings.classes, kind)
+            note(0.0, f"{len(cohort)} lesions of {len(set(cohort.patients))} patients")
+            version = self.run(cohort, params, note)
+        except Exception as error:
+            why = self._why(error, datastore)
+            self._write_stats({"epoch": round(100 * done), "what": "failed", "why": why, **_took(start)}, start)
+            raise
+        self._write_stats({"epoch": 100, "what": "done", "version": version, **_took(start)}, start)
         return {"version": version, "lesions": len(cohort), "counts": cohort.counts()}
+
+    def _why(self, error: Exception, datastore: CuratedDatastore) -> str:
+        """Why a run failed, for whoever looks at /info/: where the server's folders lie is not told."""
+        if not isinstance(error, TOLD):
+            return f"Something unexpected went wrong ({type(error).__name__}). The server's log names the place."
+        text = str(error)
+        for folder in (datastore.studies, self.settings.home, self.settings.home.resolve()):
+            text = text.replace(f"{folder}/", "")
+        return text
 
     def _write_stats(self, values: dict[str, Any], start: float) -> None:
         """epoch is the percentage done: 3D Slicer draws it of total_epochs until total_time is there, and needs best_metric."""
         stats = {"total_epochs": 100, "start_ts": int(start), "current_time": int(time.time()), "best_metric": 0.0, **values}
         write_atomically(self.stats_file, json.dumps(stats).encode())
+
+
+def _took(start: float) -> dict[str, int]:
+    """A run's seconds, at least 1: with 0 3D Slicer's module would take it for one that still runs."""
+    return {"total_time": max(1, round(time.time() - start))}

@@ -79,9 +79,13 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory, tiny_ct, tiny_label, promote_untrained) -> Iterator[Server]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, tiny_ct, tiny_label, promote_untrained, promote_untrained_generators
+) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("site")
-    promote_untrained(Settings(home=folder / "home", device="cpu"))
+    settings = Settings(home=folder / "home", device="cpu")
+    promote_untrained(settings)
+    promote_untrained_generators(settings)
     for number, name in enumerate(("case_a", "case_b", "case_c", "spleen_3", "spleen_8", "spleen_9")):
         tiny_ct(folder / "studies" / f"{name}.nii.gz", seed=number)
     (folder / "studies" / "labels" / "final").mkdir(parents=True)

@@ -25,8 +25,9 @@ def test_slicer_connects_and_finds_models_strategies_and_classes(client):
     assert info["labels"] == ["cyst", "metastasis", "hemangioma"]
     assert info["models"]["lesion_classifier"]["type"] == "classification"
     assert info["models"]["lesion_classifier_slicer"]["type"] == "deepgrow"
-    assert set(info["strategies"]) == {"random", "first", "most_informative"}
-    assert "lesion_classifier" in info["trainers"]
+    synthesise = {f"synthesise_{name}" for name in info["labels"]}
+    assert set(info["strategies"]) == {"random", "first", "most_informative"} | synthesise
+    assert set(info["trainers"]) == {"lesion_classifier", "gan_cyst", "gan_metastasis", "gan_hemangioma", "acgan"}
     assert client.auth_enabled() is False
 
 
@@ -50,10 +51,11 @@ def test_a_click_gives_a_point_labelled_with_the_type(client, model):
 def test_every_advertised_model_answers_what_slicer_sends_by_default(client):
     for name, model in client.info()["models"].items():
         config = {key: value[0] if isinstance(value, list) else value for key, value in model["config"].items()}
-        params = {**config, "foreground": [[35, 45, 12]], "background": [], "label": "cyst"}
+        clicked = {} if name.startswith("generate") else {"foreground": [[35, 45, 12]], "background": [], "label": "cyst"}
+        params = {**config, **clicked}
         file, found = client.infer(name, "case_a", {**params, "result_extension": ".nrrd", "result_dtype": "uint8"})
         assert Path(file).exists()
-        assert found["answered"], name
+        assert found["synthetic"] if name.startswith("generate") else found["answered"], name
 
 
 def test_a_drawn_label_can_be_asked_about(client, tmp_path, tiny_label):

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from lesionlabel.cli.training import models_app, train_app
+from lesionlabel.cli.models import models_app
+from lesionlabel.cli.training import train_app
 from lesionlabel.evaluation.crossval import Recipe
 from lesionlabel.lesions.cohort import Cohort, CohortLesion, save_cohort
 from lesionlabel.lesions.errors import InputError, NotFoundError

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from lesionlabel.datastore.curate import Curator
+from lesionlabel.datastore.segments import LabelError
 from lesionlabel.imaging.same_voxels import voxels_digest
 from lesionlabel.lesions.classes import DEFAULT_CLASSES
 
@@ -58,10 +59,15 @@ def test_a_part_below_five_millimetres_is_a_question(curate):
 @pytest.mark.parametrize(
     "info", [{"proof": "hearsay"}, {"label_info": "x"}, {"label_info": [{"name": "cyst", "idx": float("inf")}]}]
 )
-def test_what_cannot_be_curated_is_said_and_never_raised(curate, info):
+def test_what_cannot_be_curated_is_said_and_not_raised(curate, info):
     result = curate({"cyst": 1}, **info)
     assert result["lesions"] == []
     assert result["curation_problem"] or result["not_curated"]
+
+
+def test_what_is_no_segmentation_on_the_images_grid_is_raised(curate):
+    with pytest.raises(LabelError, match="no segment"):
+        curate({})
 
 
 def test_an_image_that_is_no_ct_is_said(curate, tmp_path):

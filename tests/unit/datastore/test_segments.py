@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from lesionlabel.datastore.segments import names_of, read_segments
+from lesionlabel.datastore.segments import LabelError, names_of, read_segments
 from lesionlabel.imaging.read import read_volume
 from lesionlabel.lesions.errors import InputError
 
@@ -97,15 +97,58 @@ def test_a_value_that_two_readings_name_differently_is_refused():
 
 def test_an_empty_a_distant_and_a_damaged_label_are_told_apart(tmp_path, volume, truth):
     sitk.WriteImage(truth * 0, str(tmp_path / "empty.nii.gz"))
-    with pytest.raises(InputError, match="no segment"):
+    with pytest.raises(LabelError, match="no segment"):
         read_segments(tmp_path / "empty.nii.gz", volume)
     truth.SetOrigin((5000.0, 0.0, 0.0))
     sitk.WriteImage(truth, str(tmp_path / "far.nii.gz"))
-    with pytest.raises(InputError, match="outside the image"):
+    with pytest.raises(LabelError, match="outside the image"):
         read_segments(tmp_path / "far.nii.gz", volume)
     (tmp_path / "bad.nii.gz").write_bytes(b"not a label")
-    with pytest.raises(InputError, match="damaged"):
+    with pytest.raises(LabelError, match="damaged"):
         read_segments(tmp_path / "bad.nii.gz", volume)
+
+
+@pytest.mark.parametrize("extension", [".nii.gz", ".nii", ".nrrd"])
+def test_a_label_that_was_cut_short_is_not_read_as_far_as_it_goes(tmp_path, volume, truth, extension):
+    path = tmp_path / f"label{extension}"
+    sitk.WriteImage(truth, str(path))
+    path.write_bytes(path.read_bytes()[: int(0.7 * path.stat().st_size)])
+    with pytest.raises(LabelError, match="cut short"):
+        read_segments(path, volume)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda image: sitk.JoinSeries([image, image]), "4-D"),
+        (lambda image: sitk.Cast(image, sitk.sitkFloat32) * float("nan"), "NaN"),
+        (lambda image: sitk.Cast(image, sitk.sitkFloat64) * 1e12, "whole numbers"),
+    ],
+)
+def test_voxels_that_are_no_segment_values_are_no_label(tmp_path, volume, truth, change, named):
+    sitk.WriteImage(change(truth), str(tmp_path / "label.nii.gz"))
+    with pytest.raises(LabelError, match=named):
+        read_segments(tmp_path / "label.nii.gz", volume)
+
+
+def test_a_header_whose_segments_are_no_numbers_is_no_label(tmp_path, volume, truth):
+    truth.SetMetaData("Segment0_Name", "cyst")
+    truth.SetMetaData("Segment0_LabelValue", "one")
+    sitk.WriteImage(truth, str(tmp_path / "label.seg.nrrd"))
+    with pytest.raises(LabelError, match="header"):
+        read_segments(tmp_path / "label.seg.nrrd", volume)
+
+
+def test_the_names_file_beside_a_label_names_its_values_unless_the_client_does(tmp_path, volume, truth):
+    sitk.WriteImage(truth, str(tmp_path / "ct-1.nii.gz"))
+    names = tmp_path / "ct-1.segments.json"
+    names.write_text('{"image": "ct-1", "segments": [{"name": "liver", "value": 1}, {"name": "tumor", "value": 3}]}')
+    assert read_segments(tmp_path / "ct-1.nii.gz", volume).names == {1: "liver", 3: "tumor"}
+    said = [{"name": "cyst", "idx": 1}, {"name": "metastasis", "idx": 3}]
+    assert read_segments(tmp_path / "ct-1.nii.gz", volume, said).names == {1: "cyst", 3: "metastasis"}
+    names.write_text('{"segments": [{"name": "liver"}]}')
+    with pytest.raises(InputError, match=r"ct-1\.segments\.json"):
+        read_segments(tmp_path / "ct-1.nii.gz", volume)
 
 
 def test_a_label_that_points_at_another_file_is_refused(tmp_path, volume):

@@ -13,7 +13,7 @@ from lesionlabel.lesions.errors import InputError
         {"point": ["1", "2", "3"]},
         {"foreground": [1, 2, 3]},
         {"foreground": [[9, 9, 9], [1, 2, 3]], "background": [], "label": "cyst"},
-        {"foreground": [[1, 2, 3]], "diameter_mm": "", "points": [], "center_lps": None, "diameter": 5},
+        {"foreground": [[1, 2, 3]], "diameter_mm": "", "points": [], "center_lps": None, "diameter": ""},
     ],
 )
 def test_a_click_is_read_in_every_form_that_clients_send(request_):
@@ -52,3 +52,40 @@ def test_the_other_ways_are_read():
 def test_what_is_wrong_is_named_with_what_is_allowed(request_, named):
     with pytest.raises(InputError, match=named):
         read_request(request_)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("diameter", "diameter_mm"),
+        ("diameter_cm", "diameter_mm"),
+        ("Point", "point"),
+        ("center", "center_lps"),
+        ("centre_lps", "center_lps"),
+        ("override", "override_phase"),
+        ("segments", "segment"),
+    ],
+)
+def test_a_misspelt_parameter_is_not_passed_over(name, meant):
+    with pytest.raises(InputError, match=f"'{name}': did you mean {meant}"):
+        read_request({"point": [1, 2, 3], name: 49})
+
+
+def test_what_stock_clients_send_besides_is_passed_over():
+    slicer = {
+        "label": "cyst",
+        "labels": ["cyst"],
+        "background": [[0, 0, 0]],
+        "result_extension": ".nrrd",
+        "result_dtype": "uint8",
+    }
+    slicer |= {
+        "client_id": "user-xyz",
+        "reset_state": True,
+        "slice": 12,
+        "roi": [1, 2, 3, 4],
+        "cyst": [[1, 2, 3]],
+        "session": "s",
+    }
+    server = {"model": "m", "image": "i", "device": "cpu", "description": "d", "label_tag": "original", "save_label": False}
+    assert read_request({"foreground": [[1, 2, 3]], **slicer, **server, "timeout": 5}).click == (1.0, 2.0, 3.0)

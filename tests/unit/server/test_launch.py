@@ -1,10 +1,12 @@
 import json
 import logging
 import logging.config
+import socket
 
 import pytest
 
-from lesionlabel.server.launch import is_loopback, logging_config, write_app_folder
+from lesionlabel.lesions.errors import InputError
+from lesionlabel.server.launch import is_loopback, logging_config, require_free_port, write_app_folder
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "localhost", "::1"])
@@ -48,3 +50,15 @@ def test_monai_labels_requests_and_ids_stay_out_of_the_log(tmp_path):
     assert "secret-id" not in text
     assert "a line of ours" in text
     assert "a warning" in text
+
+
+def test_a_taken_port_is_told_with_what_to_do_and_a_free_one_is_left_free():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        for host in ("127.0.0.1", "0.0.0.0"):
+            with pytest.raises(InputError, match=rf"Port {port} is taken .* --port {port + 1}"):
+                require_free_port(host, port)
+    for _ in range(2):
+        require_free_port("127.0.0.1", port)

@@ -59,10 +59,39 @@ def test_too_few_lesions_are_refused_and_nothing_serves_differently(trainer, tmp
     curator = Curator(trainer.store.open, trainer.settings.classes, AnswerLog(tmp_path / "answers"))
     datastore = CuratedDatastore(tmp_path / "studies", curator)
     datastore.save_label("case", str(tmp_path / "label.nii.gz"), "final", {"class": "cyst"})
-    with pytest.raises(InputError):
+    with pytest.raises(InputError) as refused:
         trainer({"model": "lesion_classifier"}, datastore)
     assert not trainer.settings.versions_folder.exists()
-    assert json.loads(trainer.stats_file.read_text())["what"] == "1 lesions of 1 patients"
+    stats = trainer.stats()
+    assert (stats["what"], stats["why"]) == ("failed", str(refused.value))
+    # 3D Slicer's module draws a bar of these while there is no total_time.
+    assert {"total_epochs", "epoch", "best_metric", "start_ts"} <= set(stats)
+    assert stats["total_time"] >= 1
+
+
+def test_a_run_that_fails_before_its_first_figure_does_not_show_the_run_before(trainer, tmp_path, tiny_ct):
+    tiny_ct(tmp_path / "studies" / "case.nii.gz")
+    trainer.stats_file.parent.mkdir(parents=True)
+    trainer.stats_file.write_text(json.dumps({"what": "done", "epoch": 100, "version": "before"}))
+    with pytest.raises(InputError, match="no curated lesion"):
+        trainer({}, CuratedDatastore(tmp_path / "studies"))
+    assert trainer.stats()["what"] == "failed"
+    assert "version" not in trainer.stats()
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("/data/studies/Muster^Erika.nii.gz is gone"), InputError("STUDIES/case.nii.gz is gone")]
+)
+def test_why_a_run_failed_names_no_folder_and_nothing_that_only_a_file_said(trainer, tmp_path, tiny_ct, monkeypatch, error):
+    tiny_ct(tmp_path / "studies" / "case.nii.gz")
+    error.args = (str(error).replace("STUDIES", str(tmp_path / "studies")),)
+    monkeypatch.setattr("lesionlabel.trainers.base.cohort_of", lambda *_: (_ for _ in ()).throw(error))
+    with pytest.raises(type(error)):
+        trainer({}, CuratedDatastore(tmp_path / "studies"))
+    why = trainer.stats()["why"]
+    assert "Muster" not in why
+    assert str(tmp_path) not in why
+    assert ("case.nii.gz is gone" in why) == isinstance(error, InputError)
 
 
 def test_curated_lesions_become_a_candidate_that_does_not_serve(

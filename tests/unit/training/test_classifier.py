@@ -4,8 +4,7 @@ import torch
 
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.training.classifier import ClassifierConfig, train_classifier
-from lesionlabel.training.hooks import DivergedError
-from lesionlabel.training.hooks import StoppedError, part_of
+from lesionlabel.training.hooks import DivergedError, StoppedError, part_of
 
 
 def bright_and_dark(n: int = 48) -> tuple[torch.Tensor, torch.Tensor]:
