@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +30,18 @@ from lesionlabel.lesions.cohort import Cohort
 from lesionlabel.lesions.splits import patient_folds
 from lesionlabel.networks.gans import ARMS, require_arm
 from lesionlabel.phantom.cohort import make_cohort
-from lesionlabel.registry.generator_training import PROFILES, train_unmeasured
+from lesionlabel.registry.generator_training import PROFILES, GeneratorRecipe, train_unmeasured
 from lesionlabel.registry.generators import ALL_CLASSES
 from lesionlabel.settings import Settings
 
 SHOWN = ("kid", "precision", "recall", "density", "coverage", "log_radiomics", "feature_diversity")
 
 
-def run_job(arm: str, fold: int, out: Path, profile: str, cohort_seed: int) -> None:
+def run_job(arm: str, fold: int, out: Path, recipe: GeneratorRecipe, cohort_seed: int) -> None:
     """Train one network's generators of one fold, measure them, and write the result."""
     cohort = make_cohort(None, cohort_seed)
     settings = Settings(home=out / "home" / f"{arm}-{fold}")
-    network, recipe = require_arm(arm), PROFILES[profile]
+    network = require_arm(arm)
     names = [ALL_CLASSES] if network == "acgan" else [f"gan_{label}" for label in cohort.class_names]
     rois, seconds, folds = {}, 0.0, None
     for name in names:
@@ -54,7 +55,7 @@ def run_job(arm: str, fold: int, out: Path, profile: str, cohort_seed: int) -> N
     content = {
         "arm": arm,
         "fold": fold,
-        "profile": profile,
+        "recipe": {"profile": recipe.profile, "width": recipe.width, "steps": recipe.steps},
         "cohort": cohort.digest,
         "training_seconds": round(seconds),
         "quality": report.quality_json(),
@@ -128,6 +129,15 @@ def _learned(results: list[dict[str, Any]], cohort: Cohort, folds: np.ndarray) -
     return texts[0], texts[1]
 
 
+def _recipe(asked: argparse.Namespace) -> GeneratorRecipe:
+    recipe = PROFILES[asked.profile]
+    if asked.width:
+        recipe = replace(recipe, width=asked.width)
+    if asked.steps:
+        recipe = replace(recipe, steps=asked.steps, measuring=replace(recipe.measuring, steps=asked.steps))
+    return recipe
+
+
 def _tell(share: float, what: str) -> None:
     print(f"{share:6.1%}  {what}", flush=True)
 
@@ -136,6 +146,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("build/generators"))
     parser.add_argument("--profile", default="quick", choices=list(PROFILES))
+    parser.add_argument("--width", type=int, help="another width than the profile's, to try the whole out in minutes")
+    parser.add_argument("--steps", type=int, help="other steps than the profile's, of all networks")
     parser.add_argument("--cohort-seed", type=int, default=100)
     parser.add_argument("--jobs", type=int, default=1, help="processes side by side, one thread each where there are several")
     parser.add_argument("--only", metavar="ARM:FOLD", help="run this job in this process")
@@ -143,13 +155,14 @@ def main() -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
     if asked.only:
         arm, _, fold = asked.only.partition(":")
-        run_job(arm, int(fold), asked.out, asked.profile, asked.cohort_seed)
+        run_job(arm, int(fold), asked.out, _recipe(asked), asked.cohort_seed)
         return
     wanted = [(arm, fold) for fold in range(3) for arm in ("modern", "dcgan", "acgan")]
     todo = [f"{arm}:{fold}" for arm, fold in wanted if not (asked.out / f"{arm}-{fold}.json").exists()]
     environment = {**os.environ, **({"OMP_NUM_THREADS": "1"} if asked.jobs > 1 else {})}
     base = [sys.executable, __file__, "--out", str(asked.out), "--profile", asked.profile]
     base += ["--cohort-seed", str(asked.cohort_seed)]
+    base += [word for name in ("width", "steps") if getattr(asked, name) for word in (f"--{name}", str(getattr(asked, name)))]
 
     def run(job: str) -> None:
         with (asked.out / f"{job.replace(':', '-')}.log").open("w") as log:

@@ -1,167 +1,90 @@
 """Winograd's minimal filtering for convolutions of stride 2: the same sums from a half or a third of the products.
 
-Source: Lavin and Gray 2016, arXiv 1509.09308: F(2 × 2, 3 × 3) and F(4 × 4, 3 × 3). A convolution of stride 2 is one of stride 1
-over the even pixels plus one over the odd ones, with at most three taps each along an axis. The algorithm makes the results of a
-tile from one product for each of its points (0, 1, -1, … and infinity, as in the interpolation of a polynomial). A point that
-meets only missing taps needs none. For kernels of 5 this leaves, in the plane, 49 products of 100 for tiles of 2 × 2 pixels and
-121 of 400 for tiles of 4 × 4.
-
-Pictures here are (n, rows, columns, channels). The fine one has twice the side of the coarse one. A tile is a square of the
-coarse one; the fine pixels that belong to it overlap with those of its neighbours.
+Source: Lavin and Gray 2016, arXiv 1509.09308, here F(2 × 2, 3 × 3) and F(4 × 4, 3 × 3). A convolution of stride 2 is one of
+stride 1 over the even pixels plus one over the odd ones, with at most three taps each along an axis. The algorithm makes the
+results of a tile from one product for each of its points, as a polynomial is found again from its values. A point that meets
+missing taps only needs none. For kernels of 5 that leaves, in the plane, 49 products of 100 for tiles of 2 × 2 and 121 of 400
+for tiles of 4 × 4.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import cached_property
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
-from torch.nn import functional
 
-Matrix = tuple[tuple[float, ...], ...]
 #: Fine pixels along an axis that belong to a tile but lie before it.
 BEFORE = 2
+#: Points besides infinity by the side of the tile. Those of 4 have small rounding errors, and powers that are exact in binary.
+POINTS = {2: (0, 1, -1), 4: (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2)}
 
-
-class _Filtering(NamedTuple):
-    """The paper's matrices for three taps: of the pixels (B), the taps (G) and, transposed, the results (A)."""
-
-    pixels: Matrix
-    taps: Matrix
-    results: Matrix
-
-
-_TILE_2 = _Filtering(
-    ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1)),
-    ((1, 0, 0), (1 / 2, 1 / 2, 1 / 2), (1 / 2, -1 / 2, 1 / 2), (0, 0, 1)),
-    ((1, 0), (1, 1), (1, -1), (0, -1)),
-)
-_TILE_4 = _Filtering(
-    ((4, 0, -5, 0, 1, 0), (0, -4, -4, 1, 1, 0), (0, 4, -4, -1, 1, 0))
-    + ((0, -2, -1, 2, 1, 0), (0, 2, -1, -2, 1, 0), (0, 4, 0, -5, 0, 1)),
-    ((1 / 4, 0, 0), (-1 / 6, -1 / 6, -1 / 6), (-1 / 6, 1 / 6, -1 / 6))
-    + ((1 / 24, 1 / 12, 1 / 6), (1 / 24, -1 / 12, 1 / 6), (0, 0, 1)),
-    ((1, 0, 0, 0), (1, 1, 1, 1), (1, -1, 1, -1), (1, 2, 4, 8), (1, -2, 4, -8), (0, 0, 0, 1)),
-)
-#: The taps of the even and of the odd pixels: (3, taps) each.
-_OF_FIVE = (((1, 0, 0, 0, 0), (0, 0, 1, 0, 0), (0, 0, 0, 0, 1)), ((0, 1, 0, 0, 0), (0, 0, 0, 1, 0), (0, 0, 0, 0, 0)))
-_OF_FOUR = (((0, 0, 0, 0), (0, 1, 0, 0), (0, 0, 0, 1)), ((1, 0, 0, 0), (0, 0, 1, 0), (0, 0, 0, 0)))
-#: Nearest up-sampling and three taps are a transposed convolution with four: the taps of the three in each of the four.
-_FOUR_OF_UP = ((0, 0, 1), (0, 1, 1), (1, 1, 0), (1, 0, 0))
+Matrix = NDArray[np.float64]
 
 
 class Scheme:
-    """How a convolution with a kind of kernel is made from products, along an axis.
+    """How convolutions with one kind of kernel are made from products, along an axis.
 
-    tile: coarse pixels of a tile. pixels: (products, 2 tile + 3) what each product takes of a tile's fine pixels. results:
-    (points, tile) what each point takes of its coarse ones. kernel: (products, taps). of_points: the numbers of the products in
-    the plane for each point in the plane. transposed_kernel: whether the kernel names fine channels first.
+    The coarse picture has half the side of the fine one. A tile is some pixels of the coarse one in a row; the fine pixels that
+    belong to it overlap with those of its neighbours.
+
+    tile: coarse pixels of a tile. fine: (products, 2 tile + 3) what each product takes of a tile's fine pixels, the first of
+    which lie BEFORE it. coarse: (points, tile) what each point takes of its coarse ones. kernel: (products, taps) what each
+    product takes of the kernel. point: the point of each product. fine_first: whether the kernel's first axis is that of the
+    fine picture's channels.
     """
 
-    def __init__(self, filtering: _Filtering, phases: tuple[Matrix, Matrix], up: bool = False) -> None:
-        self.results = filtering.results
-        self.tile = len(self.results[0])
-        self.transposed_kernel = up
-        rows, points, kernel = [], [], []
-        for phase, of_phase in enumerate(phases):
-            of_point = torch.tensor(filtering.taps, dtype=torch.float64) @ torch.tensor(of_phase, dtype=torch.float64)
-            for point in of_point.any(dim=1).nonzero()[:, 0].tolist():
-                row = [0.0] * (2 * self.tile + 3)
-                for pixel, factor in enumerate(filtering.pixels[point]):
-                    if factor:
-                        row[2 * pixel + phase] = factor
-                rows.append(tuple(row))
-                points.append(point)
-                kernel.append(of_point[point])
-        self.pixels: Matrix = tuple(rows)
-        self.kernel = torch.stack(kernel)
-        if up:
-            self.kernel = self.kernel @ torch.tensor(_FOUR_OF_UP, dtype=torch.float64)
-        of_plane = [(down, across) for down in points for across in points]
-        every = range(len(self.results))
-        self.of_points = [[i for i, at in enumerate(of_plane) if at == (down, across)] for down in every for across in every]
+    def __init__(self, tile: int, even: ArrayLike, odd: ArrayLike, seen: ArrayLike, fine_first: bool = False) -> None:
+        """even, odd: (3, taps) the taps of the even and the odd pixels; seen: (taps, taps of the kernel)."""
+        pixels, taps, self.coarse = _filtering(tile)
+        rows, kernel = [], []
+        self.point: list[int] = []
+        for phase, of_phase in enumerate((even, odd)):
+            of_points = taps @ np.asarray(of_phase)
+            for point in np.flatnonzero(of_points.any(axis=1)):
+                row = np.zeros(2 * tile + 3)
+                row[phase::2] = pixels[point][: len(row[phase::2])]
+                rows.append(row)
+                kernel.append(of_points[point])
+                self.point.append(int(point))
+        self.tile, self.fine_first = tile, fine_first
+        self.fine, self.kernel = np.array(rows), np.array(kernel) @ np.asarray(seen)
+
+    @cached_property
+    def of_points(self) -> list[list[int]]:
+        """The numbers of the products in the plane, for each point in the plane."""
+        points = len(self.coarse)
+        of_products = [points * down + across for down in self.point for across in self.point]
+        return [[number for number, its in enumerate(of_products) if its == point] for point in range(points**2)]
 
     def of_kernel(self, like: Tensor) -> Tensor:
         """What each product takes of the kernel in the plane, (products ** 2, taps ** 2), in like's type."""
-        return torch.kron(self.kernel, self.kernel).to(like.dtype)
+        return torch.from_numpy(np.kron(self.kernel, self.kernel)).to(like.dtype)
 
 
-FIVE = {filtering.tile: filtering for filtering in (Scheme(_TILE_2, _OF_FIVE), Scheme(_TILE_4, _OF_FIVE))}
-FOUR = {filtering.tile: filtering for filtering in (Scheme(_TILE_2, _OF_FOUR), Scheme(_TILE_4, _OF_FOUR))}
-UP = {filtering.tile: filtering for filtering in (Scheme(_TILE_2, _OF_FOUR, True), Scheme(_TILE_4, _OF_FOUR, True))}
+def _filtering(tile: int) -> tuple[Matrix, Matrix, Matrix]:
+    """F(tile, 3): what each point, infinity last, takes of the pixels, the taps and, transposed, the results (B, G, A)."""
+    points = POINTS[tile]
+    pixels = np.zeros((tile + 2, tile + 2))
+    taps, results = np.zeros((tile + 2, 3)), np.zeros((tile + 2, tile))
+    for row, point in enumerate(points):
+        others = [other for other in points if other != point]
+        pixels[row, :-1] = np.poly(others)[::-1]
+        taps[row] = np.power(float(point), range(3)) / np.prod([point - other for other in others])
+        results[row] = np.power(float(point), range(tile))
+    pixels[-1] = np.poly(points)[::-1]
+    taps[-1, -1] = results[-1, -1] = 1
+    return pixels, taps, results
 
 
-def split_coarse(picture: Tensor, scheme: Scheme) -> Tensor:
-    """What belongs to each point of a coarse picture: (points, points, n, t, t, c) for t × t tiles."""
-    n, side, _, channels = picture.shape
-    tile, count = scheme.tile, len(scheme.results)
-    rows = picture.new_empty(count, n, side // tile, side, channels)
-    out = picture.new_empty(count, count, n, side // tile, side // tile, channels)
-    for factors, into in zip(scheme.results, rows, strict=True):
-        _combine(into, [(factor, picture[:, at::tile]) for at, factor in enumerate(factors)])
-    for factors, into in zip(scheme.results, out.transpose(0, 1), strict=True):
-        _combine(into, [(factor, rows[:, :, :, at::tile]) for at, factor in enumerate(factors)])
-    return out
+_EVEN_OF_FIVE, _ODD_OF_FIVE = np.eye(5)[[0, 2, 4]], np.eye(5)[[1, 3, 3]] * [[1], [1], [0]]
+_EVEN_OF_FOUR, _ODD_OF_FOUR = np.eye(4)[[1, 1, 3]] * [[0], [1], [1]], np.eye(4)[[0, 2, 2]] * [[1], [1], [0]]
+#: Nearest up-sampling and a kernel of three are a transposed convolution with a kernel of four, whose taps are these sums.
+_FOUR_FROM_UP = ((0, 0, 1), (0, 1, 1), (1, 1, 0), (1, 0, 0))
 
-
-def join_coarse(split: Tensor, scheme: Scheme, out: Tensor) -> None:
-    """The adjoint of split_coarse, of (points, points, n, t, t, c), into out, (n, side, side, c)."""
-    count, _, n, tiles, _, channels = split.shape
-    tile = scheme.tile
-    rows = split.new_empty(count, n, tiles, tile * tiles, channels)
-    for at, factors in enumerate(zip(*scheme.results, strict=True)):
-        _combine(rows[:, :, :, at::tile], list(zip(factors, split.transpose(0, 1), strict=True)))
-    for at, factors in enumerate(zip(*scheme.results, strict=True)):
-        _combine(out[:, at::tile], list(zip(factors, rows, strict=True)))
-
-
-def split_fine(picture: Tensor, scheme: Scheme) -> Tensor:
-    """What each product takes of a fine picture: (products, products, n, t, t, c) for t × t tiles."""
-    n, side, _, channels = picture.shape
-    step, count = 2 * scheme.tile, len(scheme.pixels)
-    padded = functional.pad(picture, (0, 0, BEFORE, BEFORE, BEFORE, BEFORE))
-    rows = picture.new_empty(count, n, side // step, side + 2 * BEFORE, channels)
-    out = picture.new_empty(count, count, n, side // step, side // step, channels)
-    for factors, into in zip(scheme.pixels, rows, strict=True):
-        _combine(into, [(factor, padded[:, at : at + side : step]) for at, factor in enumerate(factors)])
-    for factors, into in zip(scheme.pixels, out.transpose(0, 1), strict=True):
-        _combine(into, [(factor, rows[:, :, :, at : at + side : step]) for at, factor in enumerate(factors)])
-    return out
-
-
-def join_fine(split: Tensor, scheme: Scheme, out: Tensor) -> None:
-    """The adjoint of split_fine, of (products, products, n, t, t, c), into out, (n, side, side, c)."""
-    count, _, n, tiles, _, channels = split.shape
-    step = 2 * scheme.tile
-    rows = split.new_empty(count, n, tiles, step * tiles, channels)
-    _add_up(split.transpose(0, 1), scheme, [rows[:, :, :, start::step] for start in range(step)], 3)
-    _add_up(rows, scheme, [out[:, start::step] for start in range(step)], 1)
-
-
-def _add_up(parts: Tensor, scheme: Scheme, outs: list[Tensor], axis: int) -> None:
-    """parts: of the products. outs: the fine pixels of each place in a tile; axis: theirs that counts the tiles."""
-    taken = list(zip(*scheme.pixels, strict=True))
-    last = outs[0].shape[axis] - 1
-    for place, out in enumerate(outs):
-        _combine(out, list(zip(taken[place + BEFORE], parts, strict=True)))
-        # Some pixels of a tile belong to the tile before it or after it as well.
-        if place + BEFORE + len(outs) < len(taken):
-            for factor, part in zip(taken[place + BEFORE + len(outs)], parts, strict=True):
-                if factor:
-                    out.narrow(axis, 1, last).add_(part.narrow(axis, 0, last), alpha=factor)
-        if place + BEFORE >= len(outs):
-            for factor, part in zip(taken[place + BEFORE - len(outs)], parts, strict=True):
-                if factor:
-                    out.narrow(axis, 0, last).add_(part.narrow(axis, 1, last), alpha=factor)
-
-
-def _combine(out: Tensor, terms: list[tuple[float, Tensor]]) -> None:
-    """The sum of factors times pictures, into out."""
-    (first, picture), *others = sorted((term for term in terms if term[0]), key=lambda term: term[0] != 1)
-    if first != 1 or not others:
-        torch.mul(picture, first, out=out)
-    else:
-        factor, other = others.pop()
-        torch.add(picture, other, alpha=factor, out=out)
-    for factor, other in others:
-        out.add_(other, alpha=factor)
+#: By the side of the tile: kernels of 5 and 4 with stride 2, and of 3 after nearest up-sampling.
+FIVE = {tile: Scheme(tile, _EVEN_OF_FIVE, _ODD_OF_FIVE, np.eye(5)) for tile in POINTS}
+FOUR = {tile: Scheme(tile, _EVEN_OF_FOUR, _ODD_OF_FOUR, np.eye(4)) for tile in POINTS}
+UP = {tile: Scheme(tile, _EVEN_OF_FOUR, _ODD_OF_FOUR, _FOUR_FROM_UP, fine_first=True) for tile in POINTS}

@@ -17,8 +17,8 @@ from lesionlabel.registry.generator_manifest import GeneratorManifest
 
 #: ROIs that go through the network at once, always: a ROI's last bits may depend on how many are with it.
 CHUNK = 64
-#: Most ROIs of one call; more are made with several seeds.
-MOST = 100_000
+#: Most ROIs of one call, a third of a gigabyte; more are made with several seeds.
+MOST = 20_000
 MOST_SEED = 2**63 - 1
 
 

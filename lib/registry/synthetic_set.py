@@ -23,7 +23,7 @@ from torch import Tensor
 
 from lesionlabel.lesions.errors import InputError, IntegrityError, LeakError, UnfitError
 from lesionlabel.lesions.files import write_atomically
-from lesionlabel.registry.generator import LesionGenerator
+from lesionlabel.registry.generator import MOST, LesionGenerator
 from lesionlabel.registry.generator_manifest import UNFIT
 from lesionlabel.registry.synthetic_filter import SyntheticFilter
 
@@ -137,7 +137,7 @@ def _choose(
         return generator.sample_all(n, seed, label), n
     kept: list[NDArray[np.float32]] = []
     found = made = 0
-    for chunk in generator.sample(n * MOST_TRIES, seed, label):
+    for chunk in generator.sample(n * MOST_TRIES, seed, label, most=MOST * MOST_TRIES):
         chosen = chunk[chosen_by.keep(chunk, label)]
         kept.append(chosen[: n - found])
         found, made = found + len(kept[-1]), made + len(chunk)

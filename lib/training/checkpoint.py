@@ -55,9 +55,12 @@ def pack_adam(prefix: str, optimizer: torch.optim.Adam) -> dict[str, Tensor]:
 
 def unpack_adam(prefix: str, optimizer: torch.optim.Adam, tensors: dict[str, Tensor]) -> None:
     """Give an Adam optimiser what pack_adam took from one over the same parameters."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith(f"{prefix}."):
             index, _, kind = name.removeprefix(f"{prefix}.").partition(".")
-            state.setdefault(int(index), {})[kind] = value
+            like = parameters[int(index)]
+            # The fused step walks through memory: an average laid out otherwise than its parameter would be paired wrongly.
+            state.setdefault(int(index), {})[kind] = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -46,7 +46,7 @@ class GanConfig:
         check_width(self.width)
         if self.epochs is not None and self.steps is not None:
             raise InputError(f"Give epochs or steps, not both: epochs={self.epochs}, steps={self.steps}.")
-        if min(self.epochs or 1, self.steps or 1) < 1 or self.batch < 2 or self.seed < 0:
+        if any(count is not None and count < 1 for count in (self.epochs, self.steps)) or self.batch < 2 or self.seed < 0:
             raise InputError(
                 "epochs and steps must be at least 1, the batch at least 2 and the seed at least 0: "
                 f"{self.epochs}, {self.steps}, {self.batch}, {self.seed}."

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lesionlabel.networks.gans import build_generator
+from lesionlabel.networks.gans import Arm, build_generator
 from lesionlabel.networks.paper_cnn import PaperCNN
 from lesionlabel.registry.generator import LesionGenerator
 from lesionlabel.registry.generator_manifest import GeneratorManifest
@@ -58,7 +58,7 @@ def manifest_of():
     return make_manifest
 
 
-def make_generator_manifest(arm: str = "dcgan", version: str = "20260101T000000Z-bbbbbbbb", **changes) -> GeneratorManifest:
+def make_generator_manifest(arm: Arm = "dcgan", version: str = "20260101T000000Z-bbbbbbbb", **changes) -> GeneratorManifest:
     names = ("cyst", "metastasis", "hemangioma") if arm == "acgan" else ("cyst",)
     values = {
         "version": version,
@@ -90,7 +90,7 @@ def manifest_for():
 def generator_of():
     """A function that gives an untrained generator of an arm: small, with random weights."""
 
-    def make(arm: str, **changes) -> LesionGenerator:
+    def make(arm: Arm, **changes) -> LesionGenerator:
         manifest = make_generator_manifest(arm, **changes)
         network = build_generator(arm, 16, len(manifest.class_names), torch.Generator().manual_seed(1))
         return LesionGenerator(network, manifest, "cd" * 32, torch.device("cpu"))
