@@ -98,7 +98,8 @@ class PlainLoop:
 
     def __init__(self, images: Tensor, labels: Tensor, config: GanConfig, device: torch.device) -> None:
         self.config, self.device = config, device
-        self.generator, self.discriminator = (network.to(device).train() for network in plain_networks(config.arm, config.width))
+        generator, discriminator = plain_networks(config.arm, config.width)
+        self.generator, self.discriminator = generator.to(device).train(), discriminator.to(device).train()
         betas = (config.beta1, config.beta2)
         self.generator_adam = torch.optim.Adam(self.generator.parameters(), config.rate, betas)
         self.discriminator_adam = torch.optim.Adam(self.discriminator.parameters(), config.rate, betas)
@@ -133,7 +134,7 @@ class PlainLoop:
         with torch.no_grad():
             for mean, now in zip(self.mean, generator.parameters(), strict=False):
                 mean.mul_(config.ema).add_(now, alpha=1 - config.ema)
-        loss_real.item(), loss_made.item(), loss.item()
+        self.losses = loss_real.item(), loss_made.item(), loss.item()
 
     def _next(self) -> tuple[Tensor, Tensor]:
         try:
@@ -260,9 +261,7 @@ def main() -> None:
     arguments = parser.parse_args()
     device = pick_device(arguments.device)
     # Two steps of each round do not count, and the last of ours ends after the last question.
-    config = GanConfig(
-        arguments.arm, arguments.width, steps=arguments.steps + 2, device=arguments.device, least_diversity=0.0
-    )
+    config = GanConfig(arguments.arm, arguments.width, steps=arguments.steps + 2, device=arguments.device, least_diversity=0.0)
     plain, ours, precision = time_steps(config, arguments.rounds, device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU thread(s)"
     hardware = "in hardware" if has_fast_bfloat16(device) else "not in hardware"

@@ -17,7 +17,6 @@ from torch.nn import functional
 
 from lesionlabel.lesions.roi import ROI_SIZE
 from lesionlabel.networks.dcgan import FIRST_SIDE, LEAK, PAPER_WIDTH, Z_SIZE, check_width
-from lesionlabel.networks.strided import convolve, upsample_and_convolve
 from lesionlabel.networks.weights import allocate, draw_he, draw_normal
 
 
@@ -52,7 +51,7 @@ class ModernGenerator(nn.Module):
         x = self.dense(z).view(-1, self.width, FIRST_SIDE, FIRST_SIDE).contiguous(memory_format=torch.channels_last)
         x = functional.leaky_relu(self.first_norm(x), LEAK)
         for conv, strength, norm, picture in zip(self.convs, self.strengths, self.norms, noise, strict=True):
-            x = upsample_and_convolve(conv, x)
+            x = conv(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
             x = functional.leaky_relu(norm(x + strength * picture), LEAK)
         return torch.tanh(self.last(x))
 
@@ -80,7 +79,7 @@ class ModernDiscriminator(nn.Module):
         """Scores (n,), and no class logits (n, 0)."""
         x = images
         for conv in self.convs:
-            x = functional.leaky_relu(convolve(conv, x), LEAK)
+            x = functional.leaky_relu(conv(x), LEAK)
         spread = torch.sqrt(x.float().var(dim=0, unbiased=False) + 1e-8).mean().to(x.dtype)
         x = torch.cat([x, spread.expand(len(x), 1, *x.shape[2:])], dim=1)
         x = functional.leaky_relu(self.mixed(x), LEAK)

@@ -31,6 +31,8 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | No
     try:
         size = int.from_bytes(content[:8], "little")
         record = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["record"])
+        if not isinstance(record, dict):
+            raise TypeError("its record is no JSON object")
         return safetensors.torch.load(content), record
     except (ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
         raise IntegrityError(f"The checkpoint {path} is damaged ({error}). Delete it to train from the start.") from error

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
 
+from lesionlabel.lesions.errors import InputError
 from lesionlabel.networks.device import has_fast_bfloat16, pick_device
 from lesionlabel.networks.diff_augment import apply_augmentation, draw_augmentation
 from lesionlabel.networks.gans import Generator
@@ -71,20 +72,31 @@ def train_gan(
     progress: Progress = no_progress,
     should_stop: ShouldStop = never_stop,
 ) -> TrainedGan:
-    """Train config.arm on ROIs (n, 1, 64, 64) float32 in [0, 1]; labels (n,) are class indices, for the ACGAN.
+    """Train config.arm on ROIs (n, 1, 64, 64) float32 in [0, 1]; labels (n,) are class indices, which the ACGAN alone looks at.
 
     checkpoint: a file to go on from, and to keep the state in every minute and when stopped; removed at the end. A run that was
     stopped and goes on gives the same weights as one that was not. Raises InputError for unusable input, DivergedError,
     CollapsedError, StoppedError, IntegrityError for a damaged checkpoint.
     """
     require_images(images)
+    if config.arm != "acgan":
+        labels = None
+    elif labels is None:
+        raise InputError("The ACGAN learns from images of all classes and needs labels, a class index for each image; got none.")
     n_classes = require_labels(labels, len(images), n_classes) if labels is not None else 1
     started = kept = time.monotonic()
     device = pick_device(config.device)
     half = config.precision == "bfloat16" or (config.precision == "auto" and has_fast_bfloat16(device))
     total = config.total_steps(len(images))
     state = GanState.start(config, n_classes, device)
-    task = {"config": config.to_json(), "images": _digest(images, labels), "steps": total}
+    task = {
+        "config": config.to_json(),
+        "images": _digest(images, labels),
+        "steps": total,
+        "classes": n_classes,
+        "device": device.type,
+        "precision": "bfloat16" if half else "float32",
+    }
     if checkpoint is not None:
         state.load(checkpoint, task)
     images = (images * 2 - 1).to(device).contiguous(memory_format=torch.channels_last)
@@ -133,9 +145,9 @@ def train_gan(
             step, d_mean, g_mean = state.losses[-1]
             share = guard.history[-1][1]
             progress(step / total, f"step {step} of {total}, losses {d_mean:.2f} and {g_mean:.2f}, diversity {share:.0%}")
-            if checkpoint is not None and time.monotonic() - kept > KEEP_EVERY_S:
-                state.save(checkpoint, task)
-                kept = time.monotonic()
+        if checkpoint is not None and time.monotonic() - kept > KEEP_EVERY_S:
+            state.save(checkpoint, task)
+            kept = time.monotonic()
 
     trained = convert_conv2d_weight_memory_format(state.averaged.cpu().eval().requires_grad_(False), torch.contiguous_format)
     require_finite_weights(trained, total)
@@ -147,7 +159,7 @@ def train_gan(
         len(images),
         n_classes,
         total,
-        "bfloat16" if half else "float32",
+        task["precision"],
         device.type,
         time.monotonic() - started,
         tuple(state.losses),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.networks.dcgan import PAPER_WIDTH, check_width
@@ -14,6 +14,7 @@ from lesionlabel.networks.gans import Arm, require_arm
 #: discriminator, held back by augmentation and penalty, learned too slowly to teach anything in 800 steps.
 EPOCHS: dict[Arm, int] = {"dcgan": 70, "acgan": 50, "modern": 70}
 RATES: dict[Arm, float] = {"dcgan": 2e-4, "acgan": 1e-4, "modern": 5e-4}
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class GanConfig:
     ema: float = 0.995
     penalty: float = 0.01
     least_diversity: float = 0.15
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
     device: str = "auto"
     seed: int = 0
 
@@ -64,6 +65,8 @@ class GanConfig:
             )
         if not 0 <= self.least_diversity < 1:
             raise InputError(f"least_diversity must be in [0, 1), got {self.least_diversity}.")
+        if self.precision not in get_args(Precision):
+            raise InputError(f"Unknown precision {self.precision!r}. Allowed: {', '.join(get_args(Precision))}.")
 
     @property
     def rate(self) -> float:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
 
-from lesionlabel.lesions.errors import InputError
+from lesionlabel.lesions.errors import InputError, IntegrityError
 from lesionlabel.networks.gans import Generator, build_discriminator, build_generator
 from lesionlabel.training.checkpoint import load_checkpoint, pack, pack_adam, save_checkpoint, unpack, unpack_adam
 from lesionlabel.training.gan_config import GanConfig
@@ -102,11 +102,19 @@ class GanState:
         if kept is None:
             return False
         tensors, record = kept
-        if record["task"] != task:
-            differ = sorted(key for key in {*task, *record["task"]} if task.get(key) != record["task"].get(key))
+        theirs = record.get("task", {})
+        if theirs != task:
+            differ = sorted(key for key in {*task, *theirs} if task.get(key) != theirs.get(key))
             raise InputError(
                 f"The checkpoint {path} is of another training (it differs in {', '.join(differ)}). Delete it first."
             )
+        try:
+            self._take(tensors, record)
+        except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
+            raise IntegrityError(f"The checkpoint {path} is damaged ({error}). Delete it to train from the start.") from error
+        return True
+
+    def _take(self, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
         unpack("generator", self.generator, tensors)
         unpack("discriminator", self.discriminator, tensors)
         if self.averaged is not self.generator:
@@ -119,4 +127,3 @@ class GanState:
         self.queue, self.step = tensors["queue"], int(record["step"])
         self.losses = [(int(step), float(d), float(g)) for step, d, g in record["losses"]]
         self.diversity = [(int(step), float(share)) for step, share in record["diversity"]]
-        return True

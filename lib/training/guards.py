@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lesionlabel.lesions.errors import InputError
 from lesionlabel.training.hooks import DivergedError
 
 #: Pictures compared for diversity, how often, and how many looks in a row must be too low.
@@ -30,17 +31,23 @@ class CollapseGuard:
     """Compares the diversity of generated pictures with that of real ones, look after look.
 
     real: ROIs (n, 1, 64, 64) on the generator's scale. least: the lowest share of their diversity that is allowed. total: steps
-    of the whole training. history: (step, share) of every look, to which each look adds.
+    of the whole training. history: (step, share) of every look, to which each look adds. Raises InputError where the real ones
+    do not differ.
     """
 
     def __init__(self, real: Tensor, least: float, total: int, history: list[tuple[int, float]]) -> None:
         # Spread over all of them: neighbours are augmentations of one lesion.
         self.real = diversity(real[torch.linspace(0, len(real) - 1, min(LOOK_AT, len(real))).round().long()])
+        if not self.real > 0:
+            raise InputError(
+                f"The {len(real)} training image(s) are all the same, so nothing can be learned but to repeat them. "
+                "Train on images of different lesions."
+            )
         self.least, self.total, self.history = least, total, history
 
     def look(self, step: int, generated: Tensor) -> None:
         """Note how diverse the pictures are. Raises CollapsedError when they have been too alike three times in a row."""
-        self.history.append((step, diversity(generated) / max(self.real, 1e-12)))
+        self.history.append((step, diversity(generated) / self.real))
         last = [share for at, share in self.history[-LOOKS_IN_A_ROW:] if at > GRACE * self.total]
         if len(last) == LOOKS_IN_A_ROW and max(last) < self.least:
             raise CollapsedError(

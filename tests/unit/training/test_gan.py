@@ -4,14 +4,13 @@ import pytest
 import torch
 
 from lesionlabel.lesions.errors import InputError, IntegrityError
+from lesionlabel.networks.gans import ARMS, Arm
 from lesionlabel.training.checkpoint import load_checkpoint, save_checkpoint
 from lesionlabel.training.gan import train_gan
 from lesionlabel.training.gan_config import GanConfig
 from lesionlabel.training.gan_losses import discriminator_loss, generator_loss, gradient_penalty
 from lesionlabel.training.guards import CollapsedError, CollapseGuard, diversity, require_finite
 from lesionlabel.training.hooks import DivergedError, StoppedError
-
-ARMS = ["dcgan", "acgan", "modern"]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +30,7 @@ def labels() -> torch.Tensor:
     return torch.arange(24) % 3
 
 
-def config(arm: str, steps: int = 6, **changes) -> GanConfig:
+def config(arm: Arm, steps: int = 6, **changes) -> GanConfig:
     return GanConfig(arm=arm, width=16, steps=steps, batch=8, device="cpu", precision="float32", **changes)
 
 
