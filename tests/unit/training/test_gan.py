@@ -34,7 +34,7 @@ def config(arm: Arm, steps: int = 6, **changes) -> GanConfig:
     return GanConfig(arm=arm, width=16, steps=steps, batch=8, device="cpu", precision="float32", **changes)
 
 
-def train(arm: str, images, labels, **hooks):
+def train(arm: Arm, images, labels, **hooks):
     return train_gan(images, labels if arm == "acgan" else None, config(arm), **hooks)
 
 
