@@ -65,9 +65,8 @@ def read_synthetic(request: dict[str, Any]) -> SyntheticRequest:
     if "burn" in given:
         asked["burn"] = str(given["burn"]).strip().casefold() in ("true", "1", "yes")
     asked |= {name: str(given[name]).strip() for name in ("label", "version") if name in given}
-    found = SyntheticRequest(**asked)
-    check_request(found.n, found.seed, found.truncation, MOST)
-    return found
+    check_request(asked.get("n", DEFAULT_N), asked.get("seed", 0), asked.get("truncation", 1.0), MOST)
+    return SyntheticRequest(**asked)
 
 
 def _whole(value: Any, name: str) -> int:
