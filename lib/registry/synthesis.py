@@ -89,7 +89,8 @@ def write_one_file(images: NDArray[np.float32], mark: SyntheticMark, asked: Synt
                 for part in sorted(written.iterdir()):
                     archive.write(part, f"{written.name}/{part.name}")
             written = packed
-        handle, name = tempfile.mkstemp(prefix="lesionlabel-", suffix=f"-{written.name}")
+        # The name under which a client saves it begins with the mark, too.
+        handle, name = tempfile.mkstemp(prefix=f"{mark.stem}-", suffix=written.name.removeprefix(mark.stem))
         os.close(handle)
         return Path(shutil.move(written, name))
     finally:

@@ -28,7 +28,7 @@ def test_each_format_comes_as_a_file_named_synthetic(server, format, ending):
     response = ask(server, "generate_cyst", {"n": 5, "seed": 7, "format": format})
     assert response.status_code == 200, response.text
     name = response.headers["content-disposition"]
-    assert "SYNTHETIC-cyst-gan-cyst" in name
+    assert 'filename="SYNTHETIC-cyst-gan-cyst' in name
     assert ending in name
     content = io.BytesIO(response.content)
     if format == "png":

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from lesionlabel.imaging.synthetic import is_synthetic_name
 from lesionlabel.imaging.synthetic_pixels import to_hu
 from lesionlabel.lesions.errors import InputError, NoModelError
 from lesionlabel.registry.synthesis import Synthesis, describe, write_images, write_one_file
@@ -41,6 +42,7 @@ def test_one_file_for_an_answer_leaves_no_folder_behind(synthesis, tmp_path, mon
     file = write_one_file(images, mark, asked)
     assert [path.name for path in (tmp_path / "tmp").iterdir()] == [file.name]
     assert file.suffix == ".zip"
+    assert is_synthetic_name(file)
 
 
 def test_the_answer_names_no_patient(synthesis):
