@@ -71,10 +71,10 @@ class Contour:
         y = np.arange(low[1], high[1] + 1, dtype=np.float64)[:, None]
         part = np.zeros((y.size, x.size), dtype=bool)
         for (x0, y0), (x1, y1) in zip(self.points, np.roll(self.points, -1, axis=0), strict=True):
-            if y0 == y1:
-                continue
-            crosses = (y0 <= y) != (y1 <= y)
-            part ^= crosses & (x < x0 + (y - y0) * (x1 - x0) / (y1 - y0))
+            # Only the rows that the edge crosses, lower end included: none where it runs along a row.
+            first, stop = (max(int(np.ceil(end)) - int(low[1]), 0) for end in (min(y0, y1), max(y0, y1)))
+            if first < stop:
+                part[first:stop] ^= x < x0 + (y[first:stop] - y0) * (x1 - x0) / (y1 - y0)
         inside[low[1] : high[1] + 1, low[0] : high[0] + 1] = part
         return inside
 
