@@ -158,6 +158,7 @@ class CuratedDatastore(LocalDatastore):
                     old = self.studies / f"{image_id}{before.image.ext}"
                     if sha256_of(old) == sha256_of(staged):
                         labels = before.labels
+                        info |= _mark_of(before)
                     else:
                         self._retire(image_id, before, "replaced")
                 os.replace(staged, target)
@@ -181,8 +182,10 @@ class CuratedDatastore(LocalDatastore):
         that curation refuses: it is kept in the history, and the label that was current stays so.
         """
         tag = require_tag(label_tag)
-        if is_synthetic_name(image_id):
-            raise InputError(not_a_patients(BY_NAME) + " No label of it is kept.")
+        if is_synthetic_name(image_id) or self.get_image_info(image_id).get("synthetic"):
+            raise InputError(
+                not_a_patients(BY_NAME if is_synthetic_name(image_id) else "it is marked so") + " It takes no label."
+            )
         extension = require_extension(label_filename)
         source, image = Path(label_filename), Path(self.get_image_uri(image_id))
         name = f"{image_id}{extension}"
@@ -227,9 +230,8 @@ class CuratedDatastore(LocalDatastore):
             if image_id not in objects:
                 raise NotFoundError(f"No image {image_id!r} in the studies folder.")
             before = objects[image_id]
-            objects[image_id] = ImageLabelModel(
-                image=DataModel(ext=before.image.ext, info={**before.image.info, **storable(info)}), labels=before.labels
-            )
+            merged = {**before.image.info, **storable(info), **_mark_of(before)}
+            objects[image_id] = ImageLabelModel(image=DataModel(ext=before.image.ext, info=merged), labels=before.labels)
 
     def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
         """Add to a label's info, and keep the result as a version of its own.
@@ -376,6 +378,11 @@ class CuratedDatastore(LocalDatastore):
         path = Path(self._datastore_config_path)
         write_atomically(path, model.model_dump_json(exclude={"base_path"}, indent=2).encode())
         self._datastore, self._index_stamp = model, _stamp(path)
+
+
+def _mark_of(entry: ImageLabelModel) -> dict[str, bool]:
+    """The mark of a synthetic image, which nothing that a client sends takes off again."""
+    return {"synthetic": True} if entry.image.info.get("synthetic") else {}
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

@@ -84,7 +84,9 @@ def picture_page(
         down += area.height
     _draw_curves(_axes(page, MARGIN + 0.5, down + 0.4, WIDTH - 2 * MARGIN - 0.6, CURVES - 0.9), losses)
     data = io.BytesIO()
-    page.savefig(data, format="png", metadata={"Title": title, "Comment": f"{WORDS}: a generator's page. {_what_it_is(origin)}"})
+    # A page that shows patients' lesions must not pass for one that shows nobody's.
+    whose = f"{WORDS}: a generator's page." if origin == "simulated" else "HOLDS IMAGES OF PATIENTS beside synthetic ones."
+    page.savefig(data, format="png", metadata={"Title": title, "Comment": f"{whose} {_what_it_is(origin)}"})
     return data.getvalue()
 
 

@@ -134,11 +134,12 @@ def check_nearest(
     if signs is None or reason:
         outcome, controls = Outcome.CANNOT_BE_TESTED, None
         if signs is not None and signs.unfit:
-            reason += " On what there is, the ROIs would have been called unfit."
+            # Too little to call a generator fit is enough to keep one out.
+            outcome, reason = Outcome.UNFIT, f"On what little there is, the ROIs copy. {reason}"
     else:
         size = len(nearest.ratios)
         controls = run_controls(baseline, size, repeats, seed, progress=progress, should_stop=should_stop)
-        outcome, reason = _judge(signs, controls, training.lesions[signs.lesion].lesion_id)
+        outcome, reason = _judge(signs, controls)
     return Memorisation(
         label=label,
         outcome=outcome,
@@ -175,7 +176,7 @@ def _too_little(n_rois: int, patients: int, baseline: Baseline) -> str:
     return ""
 
 
-def _judge(signs: Signs, controls: Controls, lesion_id: str) -> tuple[Outcome, str]:
+def _judge(signs: Signs, controls: Controls) -> tuple[Outcome, str]:
     """The outcome and its reason. What is found counts even where the check often finds nothing."""
     found = []
     if signs.copies:
@@ -185,7 +186,7 @@ def _judge(signs: Signs, controls: Controls, lesion_id: str) -> tuple[Outcome, s
         )
     if signs.one_attracts:
         found.append(
-            f"{_percent(signs.share)} of its ROIs are nearest to the one lesion {lesion_id}; {_percent(signs.limit)} are allowed."
+            f"{_percent(signs.share)} of its ROIs are nearest to one training lesion; {_percent(signs.limit)} are allowed."
         )
     alarming = (
         f"The check called {_percent(controls.alarms)} of sets of held-out real lesions unfit, more than {_percent(MOST_ALARMS)}."

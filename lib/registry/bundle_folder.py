@@ -32,7 +32,8 @@ CONDITIONS OF ANY KIND, either express or implied. See the License for the speci
 limitations.
 """
 SITE_LICENSE = """The weights in this folder were trained on patients of the site that made them. No licence comes with them: that
-site decides who may use them and where they may go. Weights can reveal what they were trained on.
+site decides who may use them and where they may go. Weights can reveal what they were trained on, and a generator's page of
+pictures shows lesions of patients.
 """
 
 

@@ -65,6 +65,11 @@ class GeneratorVersions(VersionStore[GeneratorManifest, LesionGenerator]):
             raise InputError(
                 f"{manifest.version} was never checked for copies of patients, so it is not promoted. Train it again."
             )
+        if (manifest.membership or {}).get("leaks"):
+            raise InputError(
+                f"{manifest.version} tells who was in its training: the lower bound of its membership AUC is above .5. It is not "
+                "promoted. Use more lesions or fewer steps."
+            )
         if manifest.outcome == UNFIT:
             raise InputError(
                 f"{manifest.version} is unfit: it copies training patients. It is not promoted. Use more lesions or fewer steps."

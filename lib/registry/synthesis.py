@@ -18,6 +18,7 @@ from lesionlabel.imaging.synthetic import SyntheticMark
 from lesionlabel.imaging.synthetic_dicom import write_dicom_series
 from lesionlabel.imaging.synthetic_files import write_nifti, write_npy, write_png_grid
 from lesionlabel.imaging.synthetic_register import SyntheticRegister
+from lesionlabel.registry.card import PHANTOM_SAYS_NOTHING
 from lesionlabel.registry.generator import LesionGenerator
 from lesionlabel.registry.generators import GeneratorVersions, generator_names
 from lesionlabel.registry.synthetic_request import Format, SyntheticRequest
@@ -100,6 +101,7 @@ def write_one_file(images: NDArray[np.float32], mark: SyntheticMark, asked: Synt
 def describe(mark: SyntheticMark, generator: LesionGenerator, n: int) -> dict[str, Any]:
     """What an answer says of the images: the mark, how the generator did, and what they are not."""
     manifest = generator.manifest
+    phantom = [PHANTOM_SAYS_NOTHING] if manifest.trained_on == "phantom" else []
     return {
         **mark.to_json(),
         "n": n,
@@ -108,6 +110,7 @@ def describe(mark: SyntheticMark, generator: LesionGenerator, n: int) -> dict[st
         "reader_notes": [
             "Synthetic: made by a generator, no patient's, never evidence of how a lesion looks.",
             f"Copies of training patients: {manifest.outcome}.",
+            *phantom,
             NOT_FOR_CLINICAL_USE,
         ],
     }

@@ -84,5 +84,5 @@ def _number(value: Any, name: str) -> float:
         if isinstance(value, bool):
             raise ValueError
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{name} must be a number, got {str(value)[:40]!r}.") from None

@@ -72,11 +72,14 @@ class SyntheticSet:
         Raises UnfitError naming the generator that copies patients, LeakError naming the test patients that were seen,
         InputError for other classes.
         """
-        unfit = sorted(g["name"] for g in self.manifest["generators"].values() if g["memorisation"] == UNFIT)
+        unchecked = sorted(g["name"] for g in self.manifest["generators"].values() if not g["checked"])
+        if unchecked:
+            raise UnfitError(f"The images of {', '.join(unchecked)} may not train: nobody checked that version for copies.")
+        unfit = sorted(g["name"] for g in self.manifest["generators"].values() if g["memorisation"] == UNFIT or g["leaks"])
         if unfit:
             raise UnfitError(
-                f"The images of {', '.join(unfit)} may not train: that version copies training patients. Make the set again with "
-                "another version."
+                f"The images of {', '.join(unfit)} may not train: that version copies training patients, or tells who they were. "
+                "Make the set again with another version."
             )
         if tuple(class_names) != self.class_names:
             raise InputError(f"The synthetic set is of {', '.join(self.class_names)}, the training of {', '.join(class_names)}.")
@@ -118,6 +121,8 @@ def make_synthetic_set(
                 "sha256": generator.sha256,
                 "trained_on": generator.manifest.trained_on,
                 "memorisation": generator.manifest.outcome,
+                "checked": bool(generator.manifest.memorisation),
+                "leaks": bool((generator.manifest.membership or {}).get("leaks")),
                 "patients": list(generator.manifest.patients),
             }
             for label, generator in generators.items()

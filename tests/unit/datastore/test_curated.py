@@ -283,7 +283,7 @@ def test_a_real_volume_of_64_by_64_is_taken(datastore, tmp_path, made, rois):
     assert "synthetic" not in datastore.get_image_info("real")
 
 
-def test_a_synthetic_volume_copied_into_the_folder_is_marked_never_offered_and_never_trains(
+def test_a_synthetic_volume_copied_into_the_folder_is_marked_never_offered_labelled_or_trained_on(
     datastore, store, tmp_path, made, tiny_label
 ):
     shutil.copy(made.marked, datastore.studies / "a_liver.nii.gz")
@@ -297,7 +297,8 @@ def test_a_synthetic_volume_copied_into_the_folder_is_marked_never_offered_and_n
     mask = np.zeros((5, 64, 64), np.uint8)
     mask[1:4, 20:44, 20:44] = 1
     sitk.WriteImage(sitk.GetImageFromArray(mask), str(tmp_path / "label.nii.gz"))
-    datastore.save_label("a_liver", str(tmp_path / "label.nii.gz"), "final", dict(NAMED))
-    assert datastore.get_label_info("a_liver", "final")["lesions"]
+    for image_id in marked:
+        with pytest.raises(InputError, match="takes no label"):
+            datastore.save_label(image_id, str(tmp_path / "label.nii.gz"), "final", dict(NAMED))
     save(datastore, tmp_path, tiny_label, {"cyst": 1})
     assert list(curated_lesions(datastore, DEFAULT_CLASSES)) == ["case_a"]

@@ -75,3 +75,14 @@ def test_the_oldest_volumes_go_and_are_then_named_as_gone(tmp_path, monkeypatch)
         shelf.path(ids[0])
     with pytest.raises(NotFoundError):
         shelf.path("../../etc/passwd")
+
+
+def test_an_image_in_the_folder_that_is_marked_synthetic_keeps_the_mark_and_takes_no_label(datastore, tmp_path):
+    datastore.update_image_info("a", {"synthetic": True})
+    datastore.update_image_info("a", {"synthetic": False, "note": "x"})
+    assert datastore.get_image_info("a")["synthetic"] is True
+    (tmp_path / "again.nii.gz").write_bytes(b"a")
+    datastore.add_image("a", str(tmp_path / "again.nii.gz"), {})
+    assert datastore.get_image_info("a")["synthetic"] is True
+    with pytest.raises(InputError, match="takes no label"):
+        datastore.save_label("a", str(tmp_path / "again.nii.gz"), "final", {})

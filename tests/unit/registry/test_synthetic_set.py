@@ -140,3 +140,13 @@ class TestFilter:
 def test_filter_settings_out_of_range_are_refused(values):
     with pytest.raises(InputError, match="least confidence"):
         FilterSettings(*values)
+
+
+def test_images_of_a_generator_that_nobody_checked_or_that_tells_its_patients_do_not_train(generator_of):
+    unchecked = generator_of("acgan", trained_on="phantom")
+    with pytest.raises(UnfitError, match="nobody checked"):
+        make_synthetic_set(dict.fromkeys(NAMES, unchecked), 2, 1).for_training(NAMES, True, [])
+    fit = {name: {"outcome": "fit"} for name in NAMES}
+    leaking = generator_of("acgan", trained_on="phantom", memorisation=fit, membership={"leaks": True})
+    with pytest.raises(UnfitError, match="tells who they were"):
+        make_synthetic_set(dict.fromkeys(NAMES, leaking), 2, 1).for_training(NAMES, True, [])
