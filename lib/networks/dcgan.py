@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.lesions.roi import ROI_SIZE
+from lesionlabel.networks.strided import convolve
 from lesionlabel.networks.weights import allocate, draw_normal
 
 Z_SIZE = 100
@@ -62,7 +63,7 @@ class DCGANGenerator(nn.Module):
         # The dense layer's view is not channels-last; convolutions are much faster there.
         x = x.contiguous(memory_format=torch.channels_last)
         for norm, conv in zip(self.norms, self.convs, strict=True):
-            x = conv(functional.relu(norm(x)))
+            x = convolve(conv, functional.relu(norm(x)))
         return torch.tanh(x)
 
 
@@ -88,7 +89,7 @@ class DCGANDiscriminator(nn.Module):
         """Logits of being real (n,), and of the classes (n, n_classes)."""
         x = images
         for position, conv in enumerate(self.convs):
-            x = conv(x)
+            x = convolve(conv, x)
             if position:
                 x = self.norms[position - 1](x)
             x = functional.leaky_relu(x, LEAK)

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from lesionlabel.lesions.roi import ROI_SIZE
 from lesionlabel.networks.dcgan import FIRST_SIDE, LEAK, PAPER_WIDTH, Z_SIZE, check_width
+from lesionlabel.networks.strided import upsample_and_convolve
 from lesionlabel.networks.weights import allocate, draw_he, draw_normal
 
 
@@ -51,7 +52,7 @@ class ModernGenerator(nn.Module):
         x = self.dense(z).view(-1, self.width, FIRST_SIDE, FIRST_SIDE).contiguous(memory_format=torch.channels_last)
         x = functional.leaky_relu(self.first_norm(x), LEAK)
         for conv, strength, norm, picture in zip(self.convs, self.strengths, self.norms, noise, strict=True):
-            x = conv(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
+            x = upsample_and_convolve(conv, x)
             x = functional.leaky_relu(norm(x + strength * picture), LEAK)
         return torch.tanh(self.last(x))
 
