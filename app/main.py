@@ -36,7 +36,7 @@ class LesionLabelApp(MONAILabelApp):
         logging.getLogger("monailabel").setLevel(logging.WARNING)
         self.settings = Settings()
         self.desk = Desk(self.settings)
-        self.synthesis = Synthesis(self.settings)
+        self.synthesis = Synthesis(self.settings, self.desk.register)
         super().__init__(
             app_dir=app_dir,
             studies=studies,
@@ -62,7 +62,7 @@ class LesionLabelApp(MONAILabelApp):
         return {
             "lesion_classifier": LesionClassifier(self.desk),
             "lesion_classifier_slicer": LesionClassifierForSlicer(self.desk),
-            **{f"generate_{label}": Generate(self.synthesis, f"gan_{label}") for label in self.settings.classes.names},
+            **{name.replace("gan_", "generate_", 1): Generate(self.synthesis, name) for name in self._of_one_class()},
             "generate": Generate(self.synthesis, ALL_CLASSES),
         }
 
@@ -77,10 +77,13 @@ class LesionLabelApp(MONAILabelApp):
             "first": First(),
             "most_informative": MostInformative(Path(self.studies).resolve(), self.answers, self.desk.versions),
             **{
-                f"synthesise_{label}": Synthesise(self.synthesis, f"gan_{label}", self.curated.shelf)
-                for label in self.settings.classes.names
+                name.replace("gan_", "synthesise_", 1): Synthesise(self.synthesis, name, self.curated.shelf)
+                for name in self._of_one_class()
             },
         }
+
+    def _of_one_class(self) -> list[str]:
+        return [name for name in self.synthesis.versions if name != ALL_CLASSES]
 
     def train(self, request: dict[str, Any]) -> Any:
         """Train, in a process of its own. Its output is the log and the status that clients see: no trace, no folders."""

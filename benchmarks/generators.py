@@ -26,12 +26,13 @@ from lesionlabel.evaluation.gan_quality import FIGURES
 from lesionlabel.evaluation.generator_report import measure_generator
 from lesionlabel.evaluation.membership import membership_auc
 from lesionlabel.evaluation.metrics import lesion_weights, over_patients
+from lesionlabel.imaging.synthetic import PREFIX
 from lesionlabel.lesions.cohort import Cohort
 from lesionlabel.lesions.splits import patient_folds
 from lesionlabel.networks.gans import ARMS, require_arm
 from lesionlabel.phantom.cohort import make_cohort
 from lesionlabel.registry.generator_training import PROFILES, GeneratorRecipe, train_unmeasured
-from lesionlabel.registry.generators import ALL_CLASSES
+from lesionlabel.registry.generators import ALL_CLASSES, generator_of
 from lesionlabel.settings import Settings
 
 SHOWN = ("kid", "precision", "recall", "density", "coverage", "log_radiomics", "feature_diversity")
@@ -42,12 +43,13 @@ def run_job(arm: str, fold: int, out: Path, recipe: GeneratorRecipe, cohort_seed
     cohort = make_cohort(None, cohort_seed)
     settings = Settings(home=out / "home" / f"{arm}-{fold}")
     network = require_arm(arm)
-    names = [ALL_CLASSES] if network == "acgan" else [f"gan_{label}" for label in cohort.class_names]
+    names = [ALL_CLASSES] if network == "acgan" else [generator_of(label) for label in cohort.class_names]
     rois, seconds, folds = {}, 0.0, None
     for name in names:
         trained = train_unmeasured(cohort, settings, name, network, recipe, 0, fold, progress=_tell)
         rois |= trained.rois
         seconds += trained.gan.seconds
+        trained.checkpoint.unlink()
         folds = trained.folds
     assert folds is not None
     report = measure_generator(rois, cohort, folds, fold, settings.classes, 0, recipe.measuring, progress=_tell)
@@ -64,7 +66,7 @@ def run_job(arm: str, fold: int, out: Path, recipe: GeneratorRecipe, cohort_seed
         "learned": report.learned.to_json(),
         "right": {"synthetic": report.learned.synthetic.right.tolist(), "real": report.learned.real.right.tolist()},
     }
-    np.savez_compressed(out / f"{arm}-{fold}.npz", **{name: images.numpy() for name, images in rois.items()})
+    np.savez_compressed(out / f"{PREFIX}{arm}-{fold}.npz", **{name: images.numpy() for name, images in rois.items()})
     (out / f"{arm}-{fold}.json").write_text(json.dumps(content, indent=1))
 
 
@@ -81,7 +83,8 @@ def table(out: Path, cohort_seed: int) -> str:
         for name in SHOWN:
             floor = _spread([r["quality"][label]["figures"][name]["floor"]["value"] for r in results["dcgan"]])
             cells = [_spread([r["quality"][label]["figures"][name]["generator"]["value"] for r in results[arm]]) for arm in ARMS]
-            lines.append(f"| {label} | {FIGURES[name][0]} | {floor} | {' | '.join(cells)} |")
+            title = "log Fréchet radiomics, lower is better" if name == "log_radiomics" else FIGURES[name][0]
+            lines.append(f"| {label} | {title} | {floor} | {' | '.join(cells)} |")
         for title, read in (
             ("copy rate, 5 % is expected", lambda m: f"{100 * m['copy_rate']:.0f} %"),
             ("copies of patients", lambda m: m["outcome"]),
@@ -103,7 +106,7 @@ def _spread(values: list[float]) -> str:
 
 def _membership(out: Path, cohort: Cohort, folds: np.ndarray, arm: str) -> str:
     pairs = []
-    for path in sorted(out.glob(f"{arm}-*.npz")):
+    for path in sorted(out.glob(f"{PREFIX}{arm}-*.npz")):
         fold = int(path.stem.rpartition("-")[2])
         with np.load(path, allow_pickle=False) as archive:
             for label in cohort.class_names:

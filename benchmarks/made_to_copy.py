@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from lesionlabel.augment.classic import augment_cohort, originals
@@ -71,11 +70,6 @@ def main() -> None:
         nearest = find_nearest(orbit_distances(made, training), training.patients)
         check = check_nearest(nearest, training, baseline, 0)
         print(f"## Trained on {name}, {asked.steps} steps, {time.monotonic() - start:.0f} s\n\n{check.to_markdown()}", flush=True)
-        if asked.pictures and images is sets[next(iter(sets))]:
-            shown = np.argsort(nearest.ratios)[:10]
-            rows = [made[shown], originals(training)[nearest.lesions[shown]]]
-            picture = torch.cat([torch.cat(list(row[:, 0]), dim=1) for row in rows])
-            Image.fromarray((picture.numpy() * 255).astype(np.uint8)).save(asked.pictures)
 
 
 if __name__ == "__main__":

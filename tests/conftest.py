@@ -129,7 +129,7 @@ def promote_untrained_generators() -> Callable[[Settings], None]:
         import torch
 
         from lesionlabel.networks.gans import build_generator
-        from lesionlabel.registry.generator_manifest import FIT, GeneratorManifest
+        from lesionlabel.registry.generator_manifest import GeneratorManifest
         from lesionlabel.registry.generators import GeneratorVersions, generator_names
 
         for name, makes in generator_names(settings).items():
@@ -148,7 +148,7 @@ def promote_untrained_generators() -> Callable[[Settings], None]:
                 width=16,
                 held_out=("pseudonym-2",),
                 quality={label: {} for label in makes},
-                memorisation={label: {"outcome": FIT} for label in makes},
+                memorisation={label: {"outcome": "fit"} for label in makes},
                 membership=None,
             )
             versions = GeneratorVersions(settings, name)

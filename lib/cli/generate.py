@@ -20,6 +20,7 @@ def generate(
     burn: Annotated[bool, typer.Option("--burn", help="with the word SYNTHETIC in the picture")] = False,
 ) -> None:
     """Make synthetic ROIs of a class, marked as synthetic in every file and file name. They are no patient's."""
+    from lesionlabel.imaging.synthetic_register import SyntheticRegister
     from lesionlabel.registry.generators import generator_for
     from lesionlabel.registry.synthesis import Synthesis, describe, write_images
     from lesionlabel.registry.synthetic_request import SyntheticRequest, require_format
@@ -27,7 +28,8 @@ def generate(
 
     settings = Settings()
     asked = SyntheticRequest(n, seed, truncation, require_format(format), label, version, burn)
-    images, mark, generator = Synthesis(settings).make(generator_for(settings, name), asked)
+    register = SyntheticRegister(settings.synthetic_folder)
+    images, mark, generator = Synthesis(settings, register).make(generator_for(settings, name), asked)
     out.mkdir(parents=True, exist_ok=True)
     written = write_images(out, images, mark, asked.format, asked.burn)
     print(f"{len(images)} synthetic ROIs of {mark.label} in {written}")
@@ -36,7 +38,7 @@ def generate(
 
 
 def synthetic_set(
-    out: Annotated[Path, typer.Option(help="the set to write (.npz)")],
+    out: Annotated[Path, typer.Option(help="the set to write, named SYNTHETIC-….npz")],
     n: Annotated[int, typer.Option("--n", help="how many ROIs of each class")] = 1000,
     seed: Annotated[int, typer.Option(help="the same seed and versions give the same set")] = 0,
     together: Annotated[bool, typer.Option("--acgan", help="by the one generator of all classes")] = False,
@@ -55,14 +57,15 @@ def synthetic_set(
     """
     from lesionlabel.cli.lesions import read_cohort
     from lesionlabel.imaging.synthetic_register import SyntheticRegister
-    from lesionlabel.registry.generators import ALL_CLASSES, GeneratorVersions
+    from lesionlabel.registry.generators import ALL_CLASSES, GeneratorVersions, generator_of
     from lesionlabel.registry.synthetic_filter import FilterSettings, SyntheticFilter
-    from lesionlabel.registry.synthetic_set import make_synthetic_set, save_synthetic_set
+    from lesionlabel.registry.synthetic_set import make_synthetic_set, require_set_name, save_synthetic_set
     from lesionlabel.registry.versions import Versions
     from lesionlabel.settings import Settings
 
+    require_set_name(out)
     settings = Settings()
-    names = {label: ALL_CLASSES if together else f"gan_{label}" for label in settings.classes.names}
+    names = {label: ALL_CLASSES if together else generator_of(label) for label in settings.classes.names}
     generators = {label: GeneratorVersions(settings, name).champion() for label, name in names.items()}
     chosen_by = None
     if choose:

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from lesionlabel.cli import demo, generate, importing, models, phantom, serving, training
-from lesionlabel.lesions.errors import InputError, IntegrityError, NoModelError, NotFoundError
+from lesionlabel.training.hooks import TOLD
 
 app = typer.Typer(
     name="lesionlabel",
@@ -33,6 +33,6 @@ def main() -> None:
     """Run a command; what a user can mend is one line on stderr and exit status 2."""
     try:
         app()
-    except (InputError, NotFoundError, NoModelError, IntegrityError) as error:
+    except TOLD as error:
         sys.stderr.write(f"lesionlabel: {error}\n")
         sys.exit(2)

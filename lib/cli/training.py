@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from lesionlabel.cli.lesions import describe_cohort, read_cohort, teller
+from lesionlabel.lesions.errors import InputError
+from lesionlabel.training.hooks import stopping_on_signals
 
 train_app = typer.Typer(help="Train on curated lesions. Training never changes what serves.", no_args_is_help=True)
 
@@ -31,6 +33,8 @@ def train_classifier(
     from lesionlabel.registry.synthetic_set import load_synthetic_set
     from lesionlabel.settings import Settings
 
+    if starter is not None and synthetic is not None:
+        raise InputError("A starter is trained on a phantom cohort alone: give --starter or --synthetic, not both.")
     settings = Settings()
     recipe = find_profile(PROFILES, profile)
     lesions = read_cohort(cohort, studies, kind, settings)
@@ -38,12 +42,13 @@ def train_classifier(
     if recipe.reduced:
         print(f"Profile {profile}, reduced against the paper: {'; '.join(recipe.reduced)}.")
     joined = None if synthetic is None else load_synthetic_set(synthetic)
-    if starter is None:
-        info, trained = train_version(lesions, settings, profile, seed, joined, progress=teller())
-        version, folder = info.version, info.folder
-    else:
-        trained = train_starter(lesions, settings, starter, profile, seed, progress=teller())
-        version, folder = trained.manifest.version, starter
+    with stopping_on_signals() as should_stop:
+        if starter is None:
+            info, trained = train_version(lesions, settings, profile, seed, joined, progress=teller(), should_stop=should_stop)
+            version, folder = info.version, info.folder
+        else:
+            trained = train_starter(lesions, settings, starter, profile, seed, progress=teller(), should_stop=should_stop)
+            version, folder = trained.manifest.version, starter
     print(f"\n{trained.report_text}")
     if out is not None:
         write_atomically(out / "report.md", trained.report_text.encode())
@@ -85,12 +90,15 @@ def train_gan(
     print(describe_cohort(lesions))
     if recipe.reduced:
         print(f"Profile {profile}, reduced against the paper: {'; '.join(recipe.reduced)}.")
-    if starter is None:
-        info, made = train_generator(lesions, settings, name, arm, profile, seed, progress=teller())
-        folder = info.folder
-    else:
-        made = train_starter_generator(lesions, settings, name, arm, starter, seed, progress=teller())
-        folder = starter
+    with stopping_on_signals() as should_stop:
+        if starter is None:
+            info, made = train_generator(lesions, settings, name, arm, profile, seed, progress=teller(), should_stop=should_stop)
+            folder = info.folder
+        else:
+            made = train_starter_generator(
+                lesions, settings, name, arm, starter, seed, progress=teller(), should_stop=should_stop
+            )
+            folder = starter
     print(f"\n{made.report.to_markdown()}")
     print(f"Copies of training patients: {made.manifest.outcome}.")
     print(f"{name}, version {made.manifest.version}, in {folder}. Not for clinical use.")

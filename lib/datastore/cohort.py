@@ -7,7 +7,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Literal
 
-from lesionlabel.datastore.curated import FINAL, CuratedDatastore
+from lesionlabel.datastore.curated import CuratedDatastore
+from lesionlabel.datastore.index import FINAL
 from lesionlabel.imaging.sidecar import read_sidecar
 from lesionlabel.imaging.store import VolumeStore
 from lesionlabel.lesions.classes import ClassList
@@ -24,14 +25,14 @@ Kind = Literal["patients", "phantom"]
 def curated_lesions(datastore: CuratedDatastore, classes: ClassList) -> dict[str, list[Lesion]]:
     """The lesions of the current final labels by image id.
 
-    Those of a class that is not configured, and those in images marked {"synthetic": true}, are left out, and counted.
+    Those of a class that is not configured, and those in images that a generator made, are left out, and counted.
     """
     found: dict[str, list[Lesion]] = {}
     others: Counter[str] = Counter()
     synthetic = 0
     for image_id in datastore.get_labeled_images():
         records = datastore.get_label_info(image_id, FINAL).get("lesions", [])
-        if datastore.get_image_info(image_id).get("synthetic"):
+        if datastore.is_generated(image_id):
             synthetic += len(records)
             continue
         for record in records:

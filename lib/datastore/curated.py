@@ -6,30 +6,22 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore, LocalDatastoreModel
-from monailabel.interfaces.datastore import DefaultLabelTag
+from monailabel.datastore.local import DataModel, ImageLabelModel
 
-from lesionlabel.datastore.history import REFUSED, History, sha256_of
+from lesionlabel.datastore.history import REFUSED, sha256_of
+from lesionlabel.datastore.index import FINAL, FollowedDatastore, Recognise, mark_of
 from lesionlabel.datastore.info import storable
-from lesionlabel.datastore.names import HISTORY, IMAGE_EXTENSIONS, require_extension, require_id, require_tag, split_extension
-from lesionlabel.datastore.scan import scan
+from lesionlabel.datastore.markups import is_markups
+from lesionlabel.datastore.names import IMAGE_EXTENSIONS, require_extension, require_id, require_tag, split_extension
 from lesionlabel.datastore.segments import LabelError
 from lesionlabel.datastore.synthetic_shelf import SyntheticShelf
 from lesionlabel.imaging.synthetic import is_synthetic_name, not_a_patients
 from lesionlabel.imaging.synthetic_seen import BY_NAME, synthetic_mark_of
-from lesionlabel.lesions.errors import InputError, IntegrityError, NotFoundError
-from lesionlabel.lesions.files import write_atomically
-
-FINAL = str(DefaultLabelTag.FINAL.value)
-ORIGINAL = str(DefaultLabelTag.ORIGINAL.value)
-#: Folders changed more recently than this may change again without a new time stamp.
-CLOCK_TICK_NS = 50_000_000
+from lesionlabel.lesions.errors import InputError, NotFoundError
 
 #: Told with the reason why a final label is refused.
 LABEL_REFUSED = (
@@ -44,13 +36,11 @@ CURATED_KEYS = frozenset(
 
 #: (image id, image file, label file, info as sent) -> what curation adds to the info.
 Curate = Callable[[str, Path, Path, dict[str, Any]], dict[str, Any]]
-#: image file -> how it is recognised as a generator's, None where it is not.
-Recognise = Callable[[Path], str | None]
 #: image file -> None; raises InputError where it is no image to ask about.
 Check = Callable[[Path], None]
 
 
-class CuratedDatastore(LocalDatastore):
+class CuratedDatastore(FollowedDatastore):
     """The studies folder. Each save is kept in labels/history before it becomes current; nothing there is ever deleted.
 
     curate: called on each label saved as final; what it returns is stored in the label's info. recognise: called on each
@@ -66,16 +56,10 @@ class CuratedDatastore(LocalDatastore):
         recognise: Recognise = synthetic_mark_of,
         check: Check | None = None,
     ) -> None:
-        self.studies = studies.resolve()
-        self.history = History(self.studies / "labels" / HISTORY)
+        super().__init__(studies, recognise)
         self.shelf = SyntheticShelf(self.studies / ".synthetic")
         self._curate = curate
-        self._recognise = recognise
         self._check = check
-        self._file_lock = FileLock(self.studies / ".lock")
-        self._index_stamp: tuple[int, int, int] | None = None
-        self._seen: tuple[int, ...] | None = None
-        super().__init__(str(self.studies), extensions=[f"*{e}" for e in IMAGE_EXTENSIONS], auto_reload=False)
 
     def get_image_uri(self, image_id: str) -> str:
         """The image's path. Raises NotFoundError for an id that is not in the studies folder."""
@@ -100,30 +84,6 @@ class CuratedDatastore(LocalDatastore):
 
     def get_labels_by_image_id(self, image_id: str) -> dict[str, str]:
         return dict.fromkeys(self._require_image(image_id).labels, image_id)
-
-    def get_labeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
-        self._follow_files()
-        return super().get_labeled_images(label_tag, labels)
-
-    def get_unlabeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
-        self._follow_files()
-        return super().get_unlabeled_images(label_tag, labels)
-
-    def list_images(self) -> list[str]:
-        self._follow_files()
-        return super().list_images()
-
-    def status(self) -> dict[str, Any]:
-        self._follow_files()
-        return super().status()
-
-    def json(self) -> dict[str, Any]:
-        self._follow_files()
-        return super().json()
-
-    def datalist(self, full_path: bool = True) -> list[dict[str, Any]]:
-        self._follow_files()
-        return super().datalist(full_path)
 
     def get_dataset_archive(self, limit_cases: int | None) -> str:
         """A ZIP of the final labels and their images. Raises NotFoundError when nothing is labelled."""
@@ -158,7 +118,7 @@ class CuratedDatastore(LocalDatastore):
                     old = self.studies / f"{image_id}{before.image.ext}"
                     if sha256_of(old) == sha256_of(staged):
                         labels = before.labels
-                        info |= _mark_of(before)
+                        info |= mark_of(before)
                     else:
                         self._retire(image_id, before, "replaced")
                 os.replace(staged, target)
@@ -179,7 +139,8 @@ class CuratedDatastore(LocalDatastore):
         """Keep the label for ever, curate it if it is final, and make it the current one. Returns the label's id.
 
         Raises NotFoundError for an unknown image, InputError for an unsafe tag or file ending, LabelError for a final label
-        that curation refuses: it is kept in the history, and the label that was current stays so.
+        that curation refuses, or for markups where there are curated lesions: what was sent is kept in the history, and the
+        label that was current stays so.
         """
         tag = require_tag(label_tag)
         if is_synthetic_name(image_id) or self.get_image_info(image_id).get("synthetic"):
@@ -193,6 +154,7 @@ class CuratedDatastore(LocalDatastore):
         if tag == FINAL and self._curate is not None:
             try:
                 info.update(self._curate(image_id, image, source, info))
+                self._refuse_to_lose_lesions(image_id, source)
             except LabelError as why:
                 self.history.keep_label(tag, image_id, source, name, {**info, "refused": str(why)}, REFUSED)
                 raise LabelError(f"{why} {LABEL_REFUSED}") from why
@@ -230,7 +192,7 @@ class CuratedDatastore(LocalDatastore):
             if image_id not in objects:
                 raise NotFoundError(f"No image {image_id!r} in the studies folder.")
             before = objects[image_id]
-            merged = {**before.image.info, **storable(info), **_mark_of(before)}
+            merged = {**before.image.info, **storable(info), **mark_of(before)}
             objects[image_id] = ImageLabelModel(image=DataModel(ext=before.image.ext, info=merged), labels=before.labels)
 
     def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
@@ -285,6 +247,13 @@ class CuratedDatastore(LocalDatastore):
             self.history.keep_label(tag, image_id, file, name, label.info, event)
         return label
 
+    def _refuse_to_lose_lesions(self, image_id: str, source: Path) -> None:
+        """3D Slicer's module saves the markups that a detection model returned as a final label; no lesion is in them."""
+        current = self._require_image(image_id).labels.get(FINAL)
+        lost = len(current.info.get("lesions", [])) if current is not None and is_markups(source) else 0
+        if lost:
+            raise LabelError(f"Markups hold no lesion's outline, and the image has {lost} curated lesion(s).")
+
     def _retire(self, image_id: str, entry: ImageLabelModel, event: str) -> None:
         for tag, label in entry.labels.items():
             self._keep_current(entry, image_id, tag)
@@ -304,88 +273,3 @@ class CuratedDatastore(LocalDatastore):
             os.fsync(target.fileno())
         Path(name).chmod(0o644)
         return Path(name)
-
-    @contextmanager
-    def _changing(self) -> Iterator[dict[str, ImageLabelModel]]:
-        """The index's entries to change, alone among threads and processes; written when the block ends well."""
-        with self._file_lock:
-            self._read_index()
-            objects = dict(self._datastore.objects)
-            yield objects
-            self._replace_objects(objects)
-
-    def _replace_objects(self, objects: dict[str, ImageLabelModel]) -> None:
-        self._write_index(self._datastore.model_copy(update={"objects": objects}))
-
-    def _follow_files(self) -> None:
-        """Bring the index up to date if a folder or the index changed since it was last looked at."""
-        if self._seen is None or self._seen != self._stamps():
-            self._reconcile_datastore()
-
-    def _stamps(self) -> tuple[int, ...]:
-        folders = (self.studies, self.studies / "labels", self.studies / "labels" / FINAL, self.studies / "labels" / ORIGINAL)
-        return tuple(folder.stat().st_mtime_ns if folder.exists() else 0 for folder in folders)
-
-    def _reconcile_datastore(self) -> None:
-        with self._file_lock:
-            stamps = self._stamps()
-            self._read_index()
-            objects = scan(self.studies, self._datastore.objects, self.history)
-            self._mark_synthetic(objects)
-            if objects != self._datastore.objects:
-                self._replace_objects(objects)
-                stamps = self._stamps()
-        self._seen = stamps if time.time_ns() - max(stamps) > CLOCK_TICK_NS else None
-
-    def _mark_synthetic(self, objects: dict[str, ImageLabelModel]) -> None:
-        """Say {"synthetic": true} in the info of images new in the folder that a generator made: none trains or is offered."""
-        for image_id, entry in objects.items():
-            before, ext = self._datastore.objects.get(image_id), entry.image.ext
-            is_new = before is None or before.image.ext != ext
-            if is_new and self._recognise(self.studies / f"{image_id}{ext}") is not None:
-                marked = DataModel(ext=ext, info={**entry.image.info, "synthetic": True})
-                objects[image_id] = ImageLabelModel(image=marked, labels=entry.labels)
-
-    def _read_index(self) -> None:
-        path = Path(self._datastore_config_path)
-        try:
-            stamp = _stamp(path)
-        except FileNotFoundError:
-            return
-        if stamp == self._index_stamp:
-            return
-        try:
-            model = LocalDatastoreModel.model_validate_json(path.read_bytes())
-        except ValueError as error:
-            raise IntegrityError(
-                f"{path} is damaged: {error}. Move it away and start again: "
-                "images, labels and lesions are rebuilt from the files and from labels/history; notes on images are lost, so "
-                "mark synthetic images again."
-            ) from error
-        model.base_path = self._datastore_path
-        self._datastore, self._index_stamp = model, stamp
-
-    def _init_from_datastore_file(self, throw_exception: bool = False) -> None:
-        with self._file_lock:
-            self._read_index()
-
-    def _update_datastore_file(self, lock: bool = True) -> None:
-        with self._file_lock:
-            self._write_index(self._datastore)
-
-    def _write_index(self, model: LocalDatastoreModel) -> None:
-        """Write the index, then show it: what cannot be written is not shown either. The caller holds the lock."""
-        path = Path(self._datastore_config_path)
-        write_atomically(path, model.model_dump_json(exclude={"base_path"}, indent=2).encode())
-        self._datastore, self._index_stamp = model, _stamp(path)
-
-
-def _mark_of(entry: ImageLabelModel) -> dict[str, bool]:
-    """The mark of a synthetic image, which nothing that a client sends takes off again."""
-    return {"synthetic": True} if entry.image.info.get("synthetic") else {}
-
-
-def _stamp(path: Path) -> tuple[int, int, int]:
-    """Time of change, inode and size: two processes may write within one tick of the file system's clock."""
-    found = path.stat()
-    return found.st_mtime_ns, found.st_ino, found.st_size

@@ -1,4 +1,4 @@
-"""How far two sets of feature vectors lie apart: KID, precision and recall, density and coverage.
+"""How far two sets of feature vectors lie apart: the kernel of KID, precision and recall, density and coverage.
 
 Sources: Bińkowski et al. 2018 (KID), Kynkäänniemi et al. 2019 (precision, recall), Naeem et al. 2020 (density, coverage).
 All take the rows of a set as independent draws, which views of one lesion are not.
@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 from lesionlabel.lesions.errors import InputError
 
@@ -32,32 +31,18 @@ class Prdc(NamedTuple):
 
 
 def polynomial_kernel(x: FloatArray, y: FloatArray) -> FloatArray:
-    """(x·y / d + 1)³ of each row of x (n, d) with each of y (m, d): (n, m)."""
+    """(x·y / d + 1)³ of each row of x (n, d) with each of y (m, d): (n, m). KID is its squared maximum mean discrepancy."""
     return (x @ y.T / x.shape[1] + 1) ** 3
 
 
-def kid(x: FloatArray, y: FloatArray) -> float:
-    """The unbiased squared maximum mean discrepancy of x (n, d) and y (m, d) under polynomial_kernel.
-
-    0 in expectation for draws from one distribution, whatever n and m, so it may be negative. Raises InputError for fewer than
-    two rows or widths that differ.
-    """
-    _check(x, y)
-    return _mean_of_pairs(polynomial_kernel(x, x)) + _mean_of_pairs(polynomial_kernel(y, y)) - 2 * polynomial_kernel(x, y).mean()
-
-
-def prdc(real: FloatArray, fake: FloatArray, k: int = NEIGHBOURS) -> Prdc:
-    """Precision, recall, density and coverage of fake (m, d) against real (n, d) in Euclidean distance.
+def prdc(among_real: FloatArray, among_fake: FloatArray, across: FloatArray, k: int = NEIGHBOURS) -> Prdc:
+    """Precision, recall, density and coverage from distances among reals (n, n), among fakes (m, m) and between them (n, m).
 
     A point's ball reaches to its k-th nearest neighbour of its own set, itself not counted; at most the farthest there is. Raises
-    InputError for fewer than two rows, widths that differ, or k below 1.
+    InputError for k below 1 or fewer than two points on a side.
     """
-    _check(real, fake)
-    return prdc_of_distances(cdist(real, real), cdist(fake, fake), cdist(real, fake), k)
-
-
-def prdc_of_distances(among_real: FloatArray, among_fake: FloatArray, across: FloatArray, k: int = NEIGHBOURS) -> Prdc:
-    """prdc from distances: among_real (n, n), among_fake (m, m), across (n, m). Raises InputError for k below 1."""
+    if min(across.shape) < 2:
+        raise InputError(f"Two sets of at least 2 points are needed, got {across.shape[0]} and {across.shape[1]}.")
     if k < 1:
         raise InputError(f"A ball needs at least 1 neighbour, got k = {k}.")
     real_k = min(k, len(among_real) - 1)
@@ -88,14 +73,3 @@ def neighbours_for(reals: int, fakes: int, most: int = NEIGHBOURS) -> int:
 def _kth_smallest(distances: FloatArray, k: int) -> FloatArray:
     """Of each row, its own zero not counted: the zero is the smallest, at place 0."""
     return np.partition(distances, k, axis=1)[:, k]
-
-
-def _mean_of_pairs(kernel: FloatArray) -> float:
-    """Of a square matrix without its diagonal."""
-    n = len(kernel)
-    return float((kernel.sum() - np.trace(kernel)) / (n * (n - 1)))
-
-
-def _check(x: FloatArray, y: FloatArray) -> None:
-    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2:
-        raise InputError(f"Two sets of at least 2 feature vectors of one width are needed, got shapes {x.shape} and {y.shape}.")

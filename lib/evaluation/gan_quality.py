@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from lesionlabel.augment.classic import PAPER_RECIPE, augment_cohort
@@ -26,9 +25,9 @@ from lesionlabel.evaluation.report import PHANTOM_SENTENCE
 from lesionlabel.evaluation.subsampling import interval_around, leave_out_quarters
 from lesionlabel.lesions.cohort import Cohort
 from lesionlabel.lesions.errors import InputError
-from lesionlabel.lesions.roi import ROI_SIZE
 from lesionlabel.lesions.splits import refuse_leak
 from lesionlabel.training.hooks import Progress, ShouldStop, StoppedError, never_stop, no_progress
+from lesionlabel.training.images import require_images
 
 #: Of each figure: what a reader sees, and what it cannot leave.
 FIGURES: dict[str, tuple[str, tuple[float, float]]] = {
@@ -199,15 +198,9 @@ def _check(synthetic: Tensor, training: Cohort, held_out: Cohort, views: int, re
         raise InputError(
             f"Quality is of one class at a time, with training and held-out lesions; got {', '.join(labels) or 'none'}."
         )
-    if synthetic.ndim != 4 or synthetic.shape[1:] != (1, ROI_SIZE, ROI_SIZE) or synthetic.dtype != torch.float32:
-        raise InputError(
-            f"Synthetic ROIs must be of shape (n, 1, {ROI_SIZE}, {ROI_SIZE}) in float32, "
-            f"got {tuple(synthetic.shape)} in {synthetic.dtype}."
-        )
+    require_images(synthetic)
     if len(synthetic) < len(training):
         raise InputError(f"{len(synthetic)} synthetic ROIs are fewer than the {len(training)} training lesions: make more.")
-    if not (float(synthetic.min()) >= 0 and float(synthetic.max()) <= 1):
-        raise InputError(f"Synthetic ROIs must lie in [0, 1], got {float(synthetic.min())} to {float(synthetic.max())}.")
     if not 1 <= views <= PAPER_RECIPE.per_lesion or resamples < 2:
         raise InputError(f"views must be 1 to {PAPER_RECIPE.per_lesion} and resamples at least 2, got {views} and {resamples}.")
     return labels[0]

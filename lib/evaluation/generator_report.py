@@ -13,7 +13,7 @@ from torch import Tensor
 from lesionlabel.augment.classic import augment_cohort
 from lesionlabel.evaluation.feature_network import fold_features
 from lesionlabel.evaluation.gan_quality import Quality, measure_quality
-from lesionlabel.evaluation.held_out import Baseline, held_out_baseline
+from lesionlabel.evaluation.held_out import held_out_baseline
 from lesionlabel.evaluation.membership import Membership, membership_auc
 from lesionlabel.evaluation.memorisation import Memorisation, check_memorisation
 from lesionlabel.evaluation.tstr import SyntheticTest, train_on_synthetic
@@ -22,7 +22,7 @@ from lesionlabel.lesions.cohort import Cohort
 from lesionlabel.training.classifier import ClassifierConfig
 from lesionlabel.training.hooks import Progress, ShouldStop, never_stop, no_progress, part_of
 
-#: Synthetic ROIs of each class that are measured.
+#: Synthetic ROIs of each class that are measured, or as many as it has training lesions where those are more.
 MEASURED = 300
 #: Classic augmentations that the feature network learns from.
 FEATURE_AMOUNT = 2000
@@ -69,18 +69,15 @@ def measure_generator(
     seed: int,
     training: ClassifierConfig,
     *,
-    baselines: dict[str, Baseline] | None = None,
     progress: Progress = no_progress,
     should_stop: ShouldStop = never_stop,
 ) -> GeneratorReport:
     """Measure synthetic ROIs (n, 1, 64, 64) by class, of a generator that learned from all folds of the cohort but one.
 
     folds: (lesions,) by patient. fold: the one held out. training: of the networks that give features and that learn from the
-    images. baselines: those of earlier calls with the same cohort, folds and seed, to which this one adds. Raises what the
-    measurements raise.
+    images. Raises what the measurements raise.
     """
     seen, held_out = cohort.subset(np.flatnonzero(folds != fold)), cohort.subset(np.flatnonzero(folds == fold))
-    baselines = {} if baselines is None else baselines
     features = fold_features(
         seen, training, FEATURE_AMOUNT, progress=part_of(progress, 0, 0.15, "feature network"), should_stop=should_stop
     )
@@ -100,18 +97,17 @@ def measure_generator(
             progress=part_of(progress, start, start + 0.3 * step, f"quality of {name}"),
             should_stop=should_stop,
         )
-        if name not in baselines:
-            baselines[name] = held_out_baseline(
-                cohort.subset(np.flatnonzero(of_class)),
-                folds[of_class],
-                seed,
-                progress=part_of(progress, start + 0.3 * step, start + 0.7 * step, f"held-out {name}"),
-                should_stop=should_stop,
-            )
+        baseline = held_out_baseline(
+            cohort.subset(np.flatnonzero(of_class)),
+            folds[of_class],
+            seed,
+            progress=part_of(progress, start + 0.3 * step, start + 0.7 * step, f"held-out {name}"),
+            should_stop=should_stop,
+        )
         memorisation[name] = check_memorisation(
             images,
             mine,
-            baselines[name],
+            baseline,
             seed,
             progress=part_of(progress, start + 0.7 * step, start + step, f"copies of {name}"),
             should_stop=should_stop,
@@ -132,10 +128,16 @@ def measure_generator(
     return GeneratorReport(quality, memorisation, membership, learned)
 
 
+def measured(training_lesions: int) -> int:
+    """How many synthetic ROIs of a class are measured: no fewer than the lesions that they are compared with."""
+    return max(MEASURED, training_lesions)
+
+
 def _only(cohort: Cohort, name: str) -> Cohort:
     return cohort.subset(np.flatnonzero(cohort.labels == cohort.class_names.index(name)))
 
 
 def _real(seen: Cohort, name: str, seed: int) -> Tensor:
     """Classic augmentations of real lesions of a class, as many as are measured of a generator's."""
-    return augment_cohort(_only(seen, name), MEASURED, seed).images
+    lesions = _only(seen, name)
+    return augment_cohort(lesions, measured(len(lesions)), seed).images

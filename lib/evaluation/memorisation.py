@@ -7,7 +7,6 @@ One class at a time. The distance is that of `orbit`, the signs those of `copies
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -17,23 +16,17 @@ from lesionlabel.evaluation.copies import ALLOWED_EXCESS, EXPECTED, Nearest, Sig
 from lesionlabel.evaluation.crossval import is_simulated
 from lesionlabel.evaluation.held_out import Baseline, the_class
 from lesionlabel.evaluation.memorisation_controls import LEAST_FOUND, MOST_ALARMS, PLANTED, Controls, run_controls
-from lesionlabel.evaluation.orbit import check_rois, orbit_distances
+from lesionlabel.evaluation.orbit import orbit_distances
+from lesionlabel.evaluation.outcome import Outcome
 from lesionlabel.evaluation.report import PHANTOM_SENTENCE
 from lesionlabel.lesions.cohort import Cohort
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.training.hooks import Progress, ShouldStop, never_stop, no_progress, part_of
+from lesionlabel.training.images import require_images
 
 #: Held-out lesions, pooled over folds, and synthetic ROIs below which there is no verdict.
 LEAST_LESIONS = 50
 LEAST_ROIS = 50
-
-
-class Outcome(StrEnum):
-    """What the check says of a generator's class."""
-
-    FIT = "fit"
-    UNFIT = "unfit"
-    CANNOT_BE_TESTED = "cannot be tested"
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +98,7 @@ def check_memorisation(
     synthetic: (n, 1, 64, 64) float32 in [0, 1]. training: those lesions. baseline: of the same class. The seed draws resamples
     and controls, of which there are so many repeats. Raises InputError for other images or several classes, StoppedError.
     """
-    check_rois(synthetic)
+    require_images(synthetic)
     _check_class(training, baseline, repeats)
     comparing, controlling = part_of(progress, 0.0, 0.8), part_of(progress, 0.8, 1.0)
     distances = orbit_distances(synthetic, training, progress=comparing, should_stop=should_stop)
@@ -215,7 +208,8 @@ def _figures_text(check: Memorisation, signs: Signs, threshold: str) -> str:
         f"patients. Below the threshold {threshold} (distance to the nearest over that to the nearest of another patient; the "
         f"5th percentile of {baseline.n_lesions} held-out real lesions): {_percent(signs.copy_rate)}; lower 95 % bound of the "
         f"excess over {_percent(EXPECTED)}: {100 * (signs.lower - EXPECTED):+.1f} points, {100 * ALLOWED_EXCESS:.0f} allowed. "
-        f"Nearest to one lesion: at most {_percent(signs.share)}, {_percent(signs.limit)} allowed."
+        f"Nearest to one lesion: at most {_percent(signs.share)}, {_percent(signs.limit)} allowed, three times its share of "
+        "held-out lesions (at that share's upper 95 % bound, because most lesions get none by chance)."
     )
 
 

@@ -16,9 +16,9 @@ from torch import Tensor
 from lesionlabel.augment.apply import cut_rois
 from lesionlabel.augment.draw import margin_range
 from lesionlabel.lesions.cohort import Cohort
-from lesionlabel.lesions.errors import InputError
 from lesionlabel.lesions.roi import ROI_SIZE, SHIFT_PX, SHIFT_SHARE, Context, Flip, Placement
 from lesionlabel.training.hooks import Progress, ShouldStop, StoppedError, never_stop, no_progress
+from lesionlabel.training.images import require_images
 
 ROTATIONS = 24
 #: Up-down is left-right turned by half a circle.
@@ -59,7 +59,7 @@ def orbit_distances(
     middle that all shifts share, the least over the lesion's placements and over whole-pixel shifts of the ROI. Raises InputError
     for other images, StoppedError when should_stop says so.
     """
-    check_rois(rois)
+    require_images(rois)
     found = np.empty((len(rois), len(cohort)), dtype=np.float32)
     for start in range(0, len(rois), BLOCK):
         shifted, norms = _shift(_low_pass(rois[start : start + BLOCK, 0].cpu()))
@@ -73,19 +73,6 @@ def orbit_distances(
             found[start : start + BLOCK, position] = nearest.numpy()
     progress(1.0, f"compared {len(rois)} ROIs with {len(cohort)} lesions")
     return found
-
-
-def check_rois(rois: Tensor) -> None:
-    """Raise InputError unless rois are (n, 1, 64, 64) float32 in [0, 1] with n > 0."""
-    if rois.ndim != 4 or rois.shape[1:] != (1, ROI_SIZE, ROI_SIZE) or rois.dtype != torch.float32 or not len(rois):
-        raise InputError(
-            f"ROIs to compare must have shape (n, 1, {ROI_SIZE}, {ROI_SIZE}) in float32, got {tuple(rois.shape)} in {rois.dtype}."
-        )
-    low, high = float(rois.min()), float(rois.max())
-    if not (low >= 0 and high <= 1):
-        raise InputError(
-            f"ROIs to compare must lie in [0, 1], got values from {low} to {high}: map the generator's output to it."
-        )
 
 
 def _low_pass(rois: Tensor, kept: slice = slice(None)) -> Tensor:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
-from lesionlabel.evaluation.distribution import polynomial_kernel, prdc_of_distances
+from lesionlabel.evaluation.distribution import polynomial_kernel, prdc
 from lesionlabel.evaluation.feature_network import Features
 from lesionlabel.evaluation.pairs import Between, across, among_lesions, euclidean
 from lesionlabel.evaluation.radiomics import frechet_distance, radiomic_features
@@ -75,9 +75,7 @@ def of_draws(sample: Sample, reference: Sample, kept: Kept, kept_reference: Kept
         among_real, among_x, over = cdist(real, real), cdist(x, x), cdist(real, x)
         found = np.empty((len(kept), len(OF_DRAWS)))
         for number, (mine, theirs) in enumerate(zip(kept, kept_reference, strict=True)):
-            shares = prdc_of_distances(
-                among_real[np.ix_(theirs, theirs)], among_x[np.ix_(mine, mine)], over[np.ix_(theirs, mine)], k
-            )
+            shares = prdc(among_real[np.ix_(theirs, theirs)], among_x[np.ix_(mine, mine)], over[np.ix_(theirs, mine)], k)
             distance = frechet_distance(
                 sample.radiomics[rows[mine]],
                 reference.radiomics[reference_rows[theirs]],

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from lesionlabel.evaluation.metrics import Interval
 from lesionlabel.lesions.errors import InputError
 
-#: The share of patients left out is one in this many; fewer patients than this cannot lose one and still stand for the rest.
+#: The share of patients left out is one in this many.
 ONE_IN = 4
+#: Fewer patients cannot lose a quarter and still stand for the rest.
+LEAST_ON_A_SIDE = ONE_IN
 
 
 class Kept(NamedTuple):
@@ -31,8 +33,10 @@ class Kept(NamedTuple):
 def leave_out_quarters(patients: Sequence[str], draws: int, rng: np.random.Generator) -> Kept:
     """Draws that each leave out a quarter of the patients of lesions (n,). Raises InputError for fewer than four patients."""
     names, owner = np.unique(np.asarray(patients, dtype=object), return_inverse=True)
-    if len(names) < ONE_IN:
-        raise InputError(f"An interval over patients needs at least {ONE_IN} of them, got {len(names)}. Curate more patients.")
+    if len(names) < LEAST_ON_A_SIDE:
+        raise InputError(
+            f"An interval over patients needs at least {LEAST_ON_A_SIDE} of them, got {len(names)}. Curate more patients."
+        )
     left_out = len(names) // ONE_IN
     order = rng.permuted(np.tile(np.arange(len(names)), (draws, 1)), axis=1)
     kept = np.vstack([np.ones((1, len(names)), dtype=bool), order >= left_out])

@@ -7,7 +7,6 @@ import io
 import json
 import math
 import struct
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,19 +49,6 @@ def write_png_grid(path: Path, images: NDArray[np.float32], mark: SyntheticMark,
         band[:, : letters.shape[1]] = np.where(letters, 255, 0)
         grid = np.vstack([band, grid])
     write_atomically(path, _png(grid, mark))
-
-
-def write_png_each(folder: Path, images: NDArray[np.float32], mark: SyntheticMark, burn: bool = False) -> list[Path]:
-    """Write each ROI as an 8-bit grey PNG of 64 × 64 pixels, named and marked by its own number in the seed's sequence.
-
-    burn: with SYNTHETIC in a corner of each. Returns the paths. Raises InputError for other images.
-    """
-    paths = []
-    for number, grey in enumerate(to_grey(to_hu(burn_in(images) if burn else images))):
-        one = replace(mark, first=mark.first + number)
-        paths.append(folder / f"{one.stem}.png")
-        write_atomically(paths[-1], _png(grey, one))
-    return paths
 
 
 def write_npy(path: Path, images: NDArray[np.float32], mark: SyntheticMark) -> Path:

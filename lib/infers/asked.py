@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lesionlabel.lesions.errors import InputError
+from lesionlabel.lesions.flags import read_flag
 
 Point = tuple[float, float, float]
 
@@ -78,7 +79,7 @@ def read_request(request: dict[str, Any]) -> Asked:
         label_file=label_file if isinstance(label_file, Path) else None,
         segment=str(request["segment"]) if _given(request, "segment") else None,
         label_info=request.get("label_info"),
-        override_phase=_flag(request.get("override_phase", False)),
+        override_phase=read_flag(request.get("override_phase", False), "override_phase"),
     )
 
 
@@ -132,16 +133,6 @@ def _diameter(value: Any) -> float:
     if not low <= diameter <= high:
         raise InputError(f"diameter_mm must be a number from {low:.0f} to {high:.0f}, got {_short(value)}.")
     return diameter
-
-
-def _flag(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    if str(value).casefold() in ("true", "1", "yes"):
-        return True
-    if str(value).casefold() in ("false", "0", "no", "", "none"):
-        return False
-    raise InputError(f"override_phase must be true or false, got {_short(value)}.")
 
 
 def _short(value: Any) -> str:

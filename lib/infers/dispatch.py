@@ -9,7 +9,8 @@ from typing import Any
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 
 from lesionlabel.datastore.answers import AnswerLog
-from lesionlabel.datastore.curated import FINAL, ORIGINAL, CuratedDatastore
+from lesionlabel.datastore.curated import CuratedDatastore
+from lesionlabel.datastore.index import FINAL, ORIGINAL
 from lesionlabel.datastore.names import require_tag
 from lesionlabel.infers.generate import Generate
 from lesionlabel.lesions.errors import InputError, NotFoundError

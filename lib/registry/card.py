@@ -127,11 +127,19 @@ def model_card(manifest: Manifest, evaluation_text: str) -> str:
     """docs/README.md: what the model is, what it has seen (counted, never listed), and how it did. Markdown."""
     classes = ", ".join(manifest.class_names)
     rows = "\n".join(f"| {name} | {count} | {manifest.class_mix[name]:.0%} |" for name, count in manifest.class_counts.items())
-    count, patients = sum(manifest.class_counts.values()), len(manifest.patients)
+    # Of a version that synthetic ROIs trained, the manifest's patients are also those whom the generators have seen.
+    count, patients = sum(manifest.class_counts.values()), manifest.config.get("cohort_patients", len(manifest.patients))
     if manifest.trained_on == "phantom":
         seen = f"Trained on the phantom: {count} simulated lesions of {patients} simulated patients. {PHANTOM_SAYS_NOTHING}"
     else:
         seen = f"Trained on patients: {count} lesions of {patients} patients, whose pseudonyms are in manifest.json only."
+    joined = manifest.config.get("synthetic")
+    if joined is not None:
+        made = sum(counts["kept"] for counts in joined["counts"].values())
+        seen += (
+            f"\n\n{made} synthetic ROIs trained beside them. Counting whom their generators have seen, its weights come from "
+            f"{len(manifest.patients)} patients."
+        )
     return f"""# LesionLabel lesion classifier {manifest.version}
 
 **{NOT_CLINICAL}** Chooses only among {classes}; HCC, abscess, FNH and others will be misnamed.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
 
 from lesionlabel.lesions.errors import InputError, UnknownClassError
+from lesionlabel.lesions.roi import ROI_SIZE
 from lesionlabel.networks.gans import Generator
 from lesionlabel.networks.noise import draw_inputs
 from lesionlabel.registry.generator_manifest import GeneratorManifest
@@ -47,15 +48,20 @@ class LesionGenerator:
         there is one class. truncation: in (0, 1]; below 1 the ROIs are more typical and more alike. Raises InputError for a wrong
         n, seed or truncation, UnknownClassError for a class that it does not make; at the call, not at the first chunk.
         """
-        position = self._position(label)
+        position = self.position_of(label)
         check_request(n, seed, truncation, most)
         return self._chunks(n, seed, position, truncation)
 
     def sample_all(self, n: int, seed: int, label: str | None = None, truncation: float = 1.0) -> NDArray[np.float32]:
         """What sample makes, (n, 64, 64), in one array."""
-        return np.concatenate(list(self.sample(n, seed, label, truncation)))
+        chunks = self.sample(n, seed, label, truncation)
+        rois = np.empty((n, ROI_SIZE, ROI_SIZE), dtype=np.float32)
+        for start, chunk in zip(range(0, n, CHUNK), chunks, strict=True):
+            rois[start : start + len(chunk)] = chunk
+        return rois
 
-    def _position(self, label: str | None) -> int:
+    def position_of(self, label: str | None) -> int:
+        """The position of the class in class_names. Raises UnknownClassError, also for None where there are several."""
         if label is None and len(self.class_names) == 1:
             return 0
         wanted = (label or "").strip().casefold()
@@ -66,7 +72,7 @@ class LesionGenerator:
         raise UnknownClassError(f"{self.manifest.name} makes {', '.join(self.class_names)}; {asked}.")
 
     def _chunks(self, n: int, seed: int, position: int, truncation: float) -> Iterator[NDArray[np.float32]]:
-        # Drawn on the CPU and in whole chunks, so that neither the device nor n changes an image.
+        # Drawn on the CPU and in whole chunks: n changes no image, and a GPU makes the same ones but for rounding.
         rng = torch.Generator().manual_seed(seed)
         labels = torch.full((CHUNK,), position)
         for start in range(0, n, CHUNK):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
+from lesionlabel.evaluation.outcome import Outcome
 from lesionlabel.registry.card import NOT_CLINICAL, PHANTOM_SAYS_NOTHING
-from lesionlabel.registry.generator_manifest import UNFIT, GeneratorManifest
+from lesionlabel.registry.generator_manifest import GeneratorManifest
 
 PICTURES_NAME = "docs/pictures.png"
 NETWORKS = {
@@ -23,7 +24,7 @@ def generator_card(manifest: GeneratorManifest, report_text: str) -> str:
         seen = f"Simulated: {lesions} lesions of {patients} simulated patients (the phantom). {PHANTOM_SAYS_NOTHING}"
     else:
         seen = f"{lesions} lesions of {patients} patients, whose pseudonyms are in manifest.json only."
-    unfit = "\n\n**Its images may not train anything: it copies patients.**" if manifest.outcome == UNFIT else ""
+    unfit = "\n\n**Its images may not train anything: it copies patients.**" if manifest.outcome == Outcome.UNFIT else ""
     return f"""# LesionLabel generator {manifest.name} {manifest.version}
 
 **{NOT_CLINICAL}** It makes synthetic ROIs of {", ".join(manifest.class_names)}. What it makes is no patient's, is marked as

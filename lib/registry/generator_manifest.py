@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from lesionlabel.evaluation.outcome import Outcome
 from lesionlabel.networks.gans import Arm, require_arm
 from lesionlabel.registry.manifest import VersionManifest
-
-#: What a memorisation check can say, as `evaluation.memorisation` names it; the worst of a generator's classes is its own.
-FIT, UNFIT, UNTESTED = "fit", "unfit", "cannot be tested"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +31,13 @@ class GeneratorManifest(VersionManifest):
     membership: dict[str, Any] | None
 
     @property
-    def outcome(self) -> str:
-        """fit, unfit, or cannot be tested: of the class that does worst; without a report it cannot be told."""
+    def outcome(self) -> Outcome:
+        """Of the class that does worst; without a report of every class it cannot be told."""
         outcomes = {str(report["outcome"]) for report in self.memorisation.values()}
-        if UNFIT in outcomes:
-            return UNFIT
-        return FIT if outcomes == {FIT} and set(self.memorisation) == set(self.class_names) else UNTESTED
+        if Outcome.UNFIT in outcomes:
+            return Outcome.UNFIT
+        tested = outcomes == {Outcome.FIT} and set(self.memorisation) == set(self.class_names)
+        return Outcome.FIT if tested else Outcome.CANNOT_BE_TESTED
 
     @classmethod
     def _own(cls, content: dict[str, Any]) -> dict[str, Any]:

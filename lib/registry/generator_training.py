@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -17,7 +18,8 @@ from torch import Tensor
 
 from lesionlabel.augment.classic import augment_cohort
 from lesionlabel.evaluation.crossval import is_simulated
-from lesionlabel.evaluation.generator_report import MEASURED
+from lesionlabel.evaluation.generator_report import measured
+from lesionlabel.evaluation.subsampling import LEAST_ON_A_SIDE
 from lesionlabel.lesions.cohort import Cohort, take_snapshot
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.lesions.splits import patient_folds
@@ -34,8 +36,8 @@ from lesionlabel.training.gan import TrainedGan, train_gan
 from lesionlabel.training.gan_config import GanConfig
 from lesionlabel.training.hooks import Progress, ShouldStop, never_stop, no_progress
 
-#: Patients with lesions of a class that its generator needs: each third that is held out must have four.
-LEAST_PATIENTS = 12
+#: Patients with lesions of a class that its generator needs: each third that is held out must have enough.
+LEAST_PATIENTS = 3 * LEAST_ON_A_SIDE
 #: The networks that measure: few steps, because three are trained for each generator.
 MEASURING = ClassifierConfig(epochs=None, steps=300, learning_rate=4e-3)
 
@@ -81,7 +83,8 @@ class Unmeasured:
     """A trained generator before anything was measured of it.
 
     manifest: without measurements. folds: (lesions,) of the cohort. seen: the lesions of all classes whose patients may train.
-    rois: MEASURED synthetic ROIs (n, 1, 64, 64) of each class.
+    rois: synthetic ROIs (n, 1, 64, 64) of each class, as many as are measured. checkpoint: the training's end; remove it once the
+    result is kept.
     """
 
     gan: TrainedGan
@@ -90,6 +93,7 @@ class Unmeasured:
     fold: int
     seen: Cohort
     rois: dict[str, Tensor]
+    checkpoint: Path
 
 
 def train_unmeasured(
@@ -114,10 +118,11 @@ def train_unmeasured(
     take_snapshot(cohort, settings.snapshots_folder)
     folds = patient_folds(cohort.labels, cohort.patients, recipe.n_folds, np.random.default_rng([seed, 0]))
     seen, held_out = cohort.subset(np.flatnonzero(folds != fold)), cohort.subset(np.flatnonzero(folds == fold))
+    _check_fold(seen, held_out, makes)
     progress(0.0, "cutting and augmenting ROIs")
     augment_seed, train_seed = (int(s) for s in np.random.SeedSequence([seed, fold, 1]).generate_state(2))
     images, labels = training_images(seen, makes, recipe.amount_per_fold * (recipe.n_folds - 1), augment_seed)
-    checkpoint = settings.home / "training" / f"{name}-{arm}-{cohort.digest[:12]}-{seed}-{fold}.checkpoint"
+    checkpoint = settings.home / "training" / f"{name}-{arm}-{recipe.profile}-{cohort.digest[:12]}-{seed}-{fold}.checkpoint"
     gan = train_gan(
         images,
         labels if len(makes) > 1 else None,
@@ -149,8 +154,20 @@ def train_unmeasured(
         membership=None,
     )
     generator = LesionGenerator(gan.generator, manifest, weights_digest(gan.generator), torch.device("cpu"))
-    rois = {label: torch.from_numpy(generator.sample_all(MEASURED, seed, label))[:, None] for label in makes}
-    return Unmeasured(gan, manifest, folds, fold, seen, rois)
+    rois = {label: torch.from_numpy(generator.sample_all(measured(counts[label]), seed, label))[:, None] for label in makes}
+    return Unmeasured(gan, manifest, folds, fold, seen, rois, checkpoint)
+
+
+def _check_fold(seen: Cohort, held_out: Cohort, makes: tuple[str, ...]) -> None:
+    """Raise InputError, before hours of training, where there would be too few patients of a class to measure it."""
+    for side, what in ((seen, "to train on"), (held_out, "held out")):
+        for label in makes:
+            patients = {lesion.patient for lesion in side if lesion.label == label}
+            if len(patients) < LEAST_ON_A_SIDE:
+                raise InputError(
+                    f"Class {label!r} would have {len(patients)} patient(s) {what}; at least {LEAST_ON_A_SIDE} are needed. "
+                    "Curate lesions of more patients, or take another seed."
+                )
 
 
 def training_images(seen: Cohort, makes: tuple[str, ...], amount: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import ClassVar
 
+from lesionlabel.evaluation.outcome import Outcome
 from lesionlabel.lesions.errors import InputError, NotFoundError
 from lesionlabel.networks.gans import Generator
 from lesionlabel.registry.generator import LesionGenerator
 from lesionlabel.registry.generator_bundle import load_generator, save_generator
-from lesionlabel.registry.generator_manifest import UNFIT, GeneratorManifest
+from lesionlabel.registry.generator_manifest import GeneratorManifest
 from lesionlabel.registry.version_store import VersionInfo, VersionStore
 from lesionlabel.registry.versions import starter_folder
 from lesionlabel.settings import Settings
@@ -17,17 +19,29 @@ from lesionlabel.settings import Settings
 ALL_CLASSES = "acgan"
 
 
+def generator_of(label: str) -> str:
+    """The name of the generator of a class: gan_<class>, with _ for what is no letter or digit, as files and URLs need it."""
+    return f"gan_{re.sub(r'[^A-Za-z0-9]+', '_', label)}"
+
+
 def generator_names(settings: Settings) -> dict[str, tuple[str, ...]]:
-    """Each generator's name with the classes that it makes: gan_<class> for every configured class, and acgan for all."""
+    """Each generator's name with the classes that it makes: one for every configured class, and acgan for all.
+
+    Raises InputError when two classes would have generators of the same name.
+    """
     names = settings.classes.names
-    return {**{f"gan_{name}": (name,) for name in names}, ALL_CLASSES: tuple(names)}
+    of_class = {generator_of(name): (name,) for name in names}
+    if len({name.casefold() for name in of_class}) < len(names):
+        raise InputError(f"Class names must differ in their letters A-Z and digits, which name their generators; got {names}.")
+    return {**of_class, ALL_CLASSES: tuple(names)}
 
 
 def generator_for(settings: Settings, name: str) -> str:
     """The generator called name, or of the class called name. Raises NotFoundError for neither."""
     known = generator_names(settings)
-    for candidate in known:
-        if name.strip().casefold() in (candidate.casefold(), candidate.removeprefix("gan_").casefold()):
+    wanted = name.strip().casefold()
+    for candidate, makes in known.items():
+        if wanted == candidate.casefold() or (candidate != ALL_CLASSES and wanted == makes[0].casefold()):
             return candidate
     raise NotFoundError(f"No generator {name!r}. Generators: {', '.join(known)}.")
 
@@ -70,7 +84,7 @@ class GeneratorVersions(VersionStore[GeneratorManifest, LesionGenerator]):
                 f"{manifest.version} tells who was in its training: the lower bound of its membership AUC is above .5. It is not "
                 "promoted. Use more lesions or fewer steps."
             )
-        if manifest.outcome == UNFIT:
+        if manifest.outcome == Outcome.UNFIT:
             raise InputError(
                 f"{manifest.version} is unfit: it copies training patients. It is not promoted. Use more lesions or fewer steps."
             )

@@ -166,6 +166,7 @@ def train_on(
         config={
             **recipe.to_json(),
             "training": final.record(),
+            "cohort_patients": len(set(cohort.patients)),
             "synthetic": None if synthetic is None else synthetic.describe(),
         },
         seed=seed,

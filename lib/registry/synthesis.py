@@ -18,6 +18,7 @@ from lesionlabel.imaging.synthetic import SyntheticMark
 from lesionlabel.imaging.synthetic_dicom import write_dicom_series
 from lesionlabel.imaging.synthetic_files import write_nifti, write_npy, write_png_grid
 from lesionlabel.imaging.synthetic_register import SyntheticRegister
+from lesionlabel.lesions.errors import InputError
 from lesionlabel.registry.card import PHANTOM_SAYS_NOTHING
 from lesionlabel.registry.generator import LesionGenerator
 from lesionlabel.registry.generators import GeneratorVersions, generator_names
@@ -28,11 +29,10 @@ ENDINGS: dict[Format, str] = {"nifti": ".nii.gz", "png": ".png", "npy": ".npy", 
 
 
 class Synthesis:
-    """The generators of one home folder. Safe to use from several threads."""
+    """The generators of one home folder, and the register of what they made. Safe to use from several threads."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.register = SyntheticRegister(settings.synthetic_folder)
+    def __init__(self, settings: Settings, register: SyntheticRegister) -> None:
+        self.register = register
         self.versions = {name: GeneratorVersions(settings, name) for name in generator_names(settings)}
 
     def make(self, name: str, asked: SyntheticRequest) -> tuple[NDArray[np.float32], SyntheticMark, LesionGenerator]:
@@ -51,7 +51,7 @@ class Synthesis:
 def mark_of(generator: LesionGenerator, asked: SyntheticRequest) -> SyntheticMark:
     """The mark of what the generator makes when asked so."""
     return SyntheticMark(
-        label=asked.label or generator.class_names[0],
+        label=generator.class_names[generator.position_of(asked.label)],
         generator=generator.manifest.name,
         version=generator.version,
         sha256=generator.sha256,
@@ -68,6 +68,8 @@ def write_images(
     """Write ROIs below folder under the mark's name. Returns the file, or for DICOM the new folder of the series."""
     path = folder / f"{mark.stem}{ENDINGS[asked_format]}"
     if asked_format == "npy":
+        if burn:
+            raise InputError("A mark is burnt into png, nifti and dicom; an npy holds the plain numbers. Leave burn out.")
         write_npy(path, images, mark)
     else:
         writers: dict[Format, Callable[..., Any]] = {

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from lesionlabel.augment.classic import originals
+from lesionlabel.evaluation.crossval import is_simulated
 from lesionlabel.lesions.cohort import Cohort
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.registry.classifier import Classifier
@@ -39,7 +40,7 @@ class SyntheticFilter:
     """Keeps or leaves out synthetic ROIs by a classifier's probabilities and features.
 
     reference: real lesions of each class that the distances are measured from. Raises InputError when a class has lesions of
-    fewer than two patients there, or the classes differ.
+    fewer than two patients there, when the classes differ, or when one has seen the phantom and the other patients.
     """
 
     def __init__(self, classifier: Classifier, reference: Cohort, settings: FilterSettings) -> None:
@@ -47,6 +48,12 @@ class SyntheticFilter:
             raise InputError(
                 f"The classifier tells apart {', '.join(classifier.class_names)}, the reference lesions are of "
                 f"{', '.join(reference.class_names)}."
+            )
+        kind = "phantom" if is_simulated(reference) else "patients"
+        if classifier.trained_on != kind:
+            raise InputError(
+                f"The serving classifier was trained on {classifier.trained_on}, the reference lesions are of the kind {kind!r}: "
+                "simulated and real never choose together. Promote a classifier of the same kind, or give other lesions."
             )
         self.classifier, self.settings = classifier, settings
         self.patients = tuple(sorted({*classifier.manifest.patients, *reference.patients}))
@@ -71,6 +78,7 @@ class SyntheticFilter:
             **asdict(self.settings),
             "classifier": self.classifier.version,
             "classifier_sha256": self.classifier.sha256,
+            "trained_on": self.classifier.trained_on,
             "largest_distance": {label: round(limit, 6) for label, limit in self.limits.items()},
             "patients": list(self.patients),
         }

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from lesionlabel.lesions.errors import InputError
+from lesionlabel.lesions.flags import read_flag
 from lesionlabel.registry.generator import check_request
 
 Format = Literal["nifti", "png", "npy", "dicom"]
@@ -63,7 +64,7 @@ def read_synthetic(request: dict[str, Any]) -> SyntheticRequest:
     if "format" in given:
         asked["format"] = require_format(str(given["format"]))
     if "burn" in given:
-        asked["burn"] = str(given["burn"]).strip().casefold() in ("true", "1", "yes")
+        asked["burn"] = read_flag(given["burn"], "burn")
     asked |= {name: str(given[name]).strip() for name in ("label", "version") if name in given}
     check_request(asked.get("n", DEFAULT_N), asked.get("seed", 0), asked.get("truncation", 1.0), MOST)
     return SyntheticRequest(**asked)

@@ -21,10 +21,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lesionlabel.evaluation.outcome import Outcome
+from lesionlabel.imaging.synthetic import PREFIX, is_synthetic_name
 from lesionlabel.lesions.errors import InputError, IntegrityError, LeakError, UnfitError
 from lesionlabel.lesions.files import write_atomically
-from lesionlabel.registry.generator import MOST, LesionGenerator
-from lesionlabel.registry.generator_manifest import UNFIT
+from lesionlabel.registry.generator import MOST, LesionGenerator, check_request
 from lesionlabel.registry.synthetic_filter import SyntheticFilter
 
 FORMAT = "lesionlabel-synthetic-set-1"
@@ -75,7 +76,9 @@ class SyntheticSet:
         unchecked = sorted(g["name"] for g in self.manifest["generators"].values() if not g["checked"])
         if unchecked:
             raise UnfitError(f"The images of {', '.join(unchecked)} may not train: nobody checked that version for copies.")
-        unfit = sorted(g["name"] for g in self.manifest["generators"].values() if g["memorisation"] == UNFIT or g["leaks"])
+        unfit = sorted(
+            g["name"] for g in self.manifest["generators"].values() if g["memorisation"] == Outcome.UNFIT or g["leaks"]
+        )
         if unfit:
             raise UnfitError(
                 f"The images of {', '.join(unfit)} may not train: that version copies training patients, or tells who they were. "
@@ -84,11 +87,14 @@ class SyntheticSet:
         if tuple(class_names) != self.class_names:
             raise InputError(f"The synthetic set is of {', '.join(self.class_names)}, the training of {', '.join(class_names)}.")
         wanted = "phantom" if simulated else "patients"
-        others = sorted(g["name"] for g in self.manifest["generators"].values() if g["trained_on"] != wanted)
+        seen = {generator["name"]: generator["trained_on"] for generator in self.manifest["generators"].values()}
+        if self.manifest["filter"] is not None:
+            seen["the filter's classifier"] = self.manifest["filter"]["trained_on"]
+        others = sorted(name for name, kind in seen.items() if kind != wanted)
         if others:
             raise InputError(
-                f"The images of {', '.join(others)} do not train with lesions of the kind {wanted!r}: those generators have seen "
-                "the other kind. Simulated and real never train together."
+                f"This synthetic set does not train with lesions of the kind {wanted!r}: {', '.join(others)} learned from the "
+                "other kind. Simulated and real never train together."
             )
         shared = sorted(set(test_patients) & set(self.patients))
         if shared:
@@ -106,6 +112,7 @@ def make_synthetic_set(
 
     Raises InputError for a wrong n or seed, or when the filter keeps fewer than n of 10 n.
     """
+    check_request(n, seed, 1.0)
     images, labels, counts = [], [], {}
     for position, (label, generator) in enumerate(generators.items()):
         kept, made = _choose(generator, label, n, seed, chosen_by)
@@ -154,8 +161,15 @@ def _choose(
     )
 
 
+def require_set_name(path: Path) -> None:
+    """Raise InputError unless path is named as a synthetic set must be."""
+    if not is_synthetic_name(path) or path.suffix != ".npz":
+        raise InputError(f"A synthetic set is named {PREFIX}….npz, so that its name says what it is; got {path.name!r}.")
+
+
 def save_synthetic_set(made: SyntheticSet, path: Path) -> None:
-    """Write the set to one .npz file. Nothing in it is pickled."""
+    """Write the set to one .npz file. Nothing in it is pickled. Raises InputError as require_set_name."""
+    require_set_name(path)
     header = {"format": FORMAT, "class_names": list(made.class_names), "manifest": made.manifest, "digest": made.digest}
     buffer = io.BytesIO()
     np.savez_compressed(

@@ -37,12 +37,13 @@ ON_THE_WAY, NEAREST_SHOWN = 10, 10
 
 @dataclass(frozen=True, eq=False)
 class MadeGenerator:
-    """A trained generator with its manifest, the report on it and its page of pictures (PNG)."""
+    """A trained generator with its manifest, the report on it, its page of pictures (PNG) and its training's checkpoint."""
 
     gan: TrainedGan
     manifest: GeneratorManifest
     report: GeneratorReport
     pictures: bytes
+    checkpoint: Path
 
 
 def train_generator(
@@ -63,11 +64,21 @@ def train_generator(
     recipe = find_profile(PROFILES, profile)
     made = make_generator(cohort, settings, name, arm, recipe, seed, progress=progress, should_stop=should_stop)
     versions = GeneratorVersions(settings, name)
-    return versions.add(made.gan.generator, made.manifest, made.report.to_markdown(), made.pictures), made
+    info = versions.add(made.gan.generator, made.manifest, made.report.to_markdown(), made.pictures)
+    made.checkpoint.unlink(missing_ok=True)
+    return info, made
 
 
 def train_starter_generator(
-    cohort: Cohort, settings: Settings, name: str, arm: Arm, folder: Path, seed: int = 0, *, progress: Progress = no_progress
+    cohort: Cohort,
+    settings: Settings,
+    name: str,
+    arm: Arm,
+    folder: Path,
+    seed: int = 0,
+    *,
+    progress: Progress = no_progress,
+    should_stop: ShouldStop = never_stop,
 ) -> MadeGenerator:
     """Train on a phantom cohort and write the bundle that comes with the package into folder, over an earlier one.
 
@@ -75,9 +86,11 @@ def train_starter_generator(
     """
     if not is_simulated(cohort):
         raise InputError("A starter is handed on to everyone, so it is trained on the phantom only, never on patients.")
-    made = make_generator(cohort, settings, name, arm, PROFILES["quick"], seed, progress=progress)
+    recipe = PROFILES["quick"]
+    made = make_generator(cohort, settings, name, arm, recipe, seed, progress=progress, should_stop=should_stop)
     manifest = replace(made.manifest, version=f"starter-{weights_digest(made.gan.generator)[:8]}")
     save_generator(folder, made.gan.generator, manifest, made.report.to_markdown(), made.pictures, over=True)
+    made.checkpoint.unlink(missing_ok=True)
     return replace(made, manifest=manifest)
 
 
@@ -120,7 +133,7 @@ def make_generator(
         memorisation=report.memorisation_json(),
         membership=report.membership.to_json(),
     )
-    return MadeGenerator(trained.gan, manifest, report, _pictures(trained, manifest, report))
+    return MadeGenerator(trained.gan, manifest, report, _pictures(trained, manifest, report), trained.checkpoint)
 
 
 def _pictures(trained: Unmeasured, manifest: GeneratorManifest, report: GeneratorReport) -> bytes:

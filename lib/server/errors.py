@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lesionlabel.lesions.errors import InputError, IntegrityError, NoModelError, NotFoundError
 from lesionlabel.registry.versions import starter_folder
 from lesionlabel.settings import Settings
+from lesionlabel.training.hooks import TOLD
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ def in_one_line(error: Exception) -> str:
 
     Another exception's text can hold what a patient's file or a request said.
     """
-    if isinstance(error, tuple(kind for kind, _ in STATUS)):
+    if isinstance(error, TOLD):
         return f"{type(error).__name__}: {without_folders(str(error))}"
     places = " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(traceback.extract_tb(error.__traceback__)[-6:]))
     return f"{type(error).__name__} at {places}"

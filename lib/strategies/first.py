@@ -7,8 +7,6 @@ from typing import Any
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.strategy import Strategy
 
-from lesionlabel.strategies.unlabeled import offered
-
 
 class First(Strategy):
     def __init__(self) -> None:
@@ -16,5 +14,5 @@ class First(Strategy):
 
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any] | None:
         """{"id"} of the image, None when all are labelled."""
-        images = offered(datastore)
+        images = sorted(datastore.get_unlabeled_images())
         return {"id": images[0]} if images else None

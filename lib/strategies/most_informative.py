@@ -12,7 +12,6 @@ from lesionlabel.datastore.answers import AnswerLog
 from lesionlabel.imaging.sidecar import read_sidecar
 from lesionlabel.lesions.errors import IntegrityError, NoModelError
 from lesionlabel.registry.versions import Versions
-from lesionlabel.strategies.unlabeled import offered
 
 #: What an image counts that the serving model was never asked about: between sure (0) and clueless (1).
 UNKNOWN = 0.5
@@ -31,7 +30,7 @@ class MostInformative(Strategy):
 
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any] | None:
         """{"id", "entropy"} of the image (entropy None where never asked), None when all are labelled."""
-        images = offered(datastore)
+        images = sorted(datastore.get_unlabeled_images())
         if not images:
             return None
         version = self._version()

@@ -9,8 +9,6 @@ import numpy as np
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.strategy import Strategy
 
-from lesionlabel.strategies.unlabeled import offered
-
 
 class Random(Strategy):
     """rng: draws the image. Weights are the seconds since an image was last offered, plus one."""
@@ -21,7 +19,7 @@ class Random(Strategy):
 
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any] | None:
         """{"id", "weight"} of the image, None when all are labelled."""
-        images = offered(datastore)
+        images = sorted(datastore.get_unlabeled_images())
         if not images:
             return None
         name = request.get("strategy", "random")

@@ -16,10 +16,10 @@ from lesionlabel.datastore.cohort import Kind, cohort_of
 from lesionlabel.datastore.curated import CuratedDatastore
 from lesionlabel.imaging.store import VolumeStore
 from lesionlabel.lesions.cohort import Cohort
-from lesionlabel.lesions.errors import InputError, IntegrityError, NoModelError, NotFoundError
+from lesionlabel.lesions.errors import InputError
 from lesionlabel.lesions.files import write_atomically
 from lesionlabel.settings import Settings
-from lesionlabel.training.hooks import DivergedError, Progress, StoppedError
+from lesionlabel.training.hooks import TOLD, Progress, ShouldStop, stopping_on_signals
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +28,6 @@ KINDS = ["any", "patients", "phantom"]
 IGNORED = frozenset({"client_id", "model", "gpus", "local_rank", "device", "name", "tracking", "tracking_uri"})
 #: Seconds between two notes on how far a run is.
 NOTE_EVERY = 2.0
-#: Errors in our own words, which name no patient; another's text can hold what a file said.
-TOLD = (InputError, NotFoundError, NoModelError, IntegrityError, DivergedError, StoppedError)
 
 
 class CohortTrainer(TrainTask):
@@ -46,7 +44,7 @@ class CohortTrainer(TrainTask):
         self.stats_file: Path = settings.home / "training" / f"{name}.json"
 
     @abstractmethod
-    def run(self, cohort: Cohort, params: dict[str, Any], progress: Progress) -> str:
+    def run(self, cohort: Cohort, params: dict[str, Any], progress: Progress, should_stop: ShouldStop) -> str:
         """Train on the cohort with checked parameters. Returns the new candidate's version."""
 
     def config(self) -> dict[str, Any]:
@@ -102,7 +100,8 @@ class CohortTrainer(TrainTask):
         try:
             cohort = cohort_of(datastore, self.store, self.settings.classes, kind)
             note(0.0, f"{len(cohort)} lesions of {len(set(cohort.patients))} patients")
-            version = self.run(cohort, params, note)
+            with stopping_on_signals() as should_stop:
+                version = self.run(cohort, params, note, should_stop)
         except Exception as error:
             why = self._why(error, datastore)
             self._write_stats({"epoch": round(100 * done), "what": "failed", "why": why, **_took(start)}, start)

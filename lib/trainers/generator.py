@@ -10,7 +10,7 @@ from lesionlabel.networks.gans import require_arm
 from lesionlabel.registry.generators import ALL_CLASSES
 from lesionlabel.settings import Settings
 from lesionlabel.trainers.base import CohortTrainer
-from lesionlabel.training.hooks import Progress
+from lesionlabel.training.hooks import Progress, ShouldStop
 
 PROFILES = ["quick", "paper"]
 #: Networks that make one class; the first is the default.
@@ -29,10 +29,13 @@ class GeneratorTrainer(CohortTrainer):
         super().__init__(settings, store, name, DESCRIPTION, {"profile": PROFILES, "network": networks})
         self.name = name
 
-    def run(self, cohort: Cohort, params: dict[str, Any], progress: Progress) -> str:
+    def run(self, cohort: Cohort, params: dict[str, Any], progress: Progress, should_stop: ShouldStop) -> str:
         # Loaded in the training process only: the server starts sooner without it.
         from lesionlabel.registry.train_generator import train_generator
 
         arm = require_arm(params["network"])
-        info, _ = train_generator(cohort, self.settings, self.name, arm, params["profile"], params["seed"], progress=progress)
+        profile, seed = params["profile"], params["seed"]
+        info, _ = train_generator(
+            cohort, self.settings, self.name, arm, profile, seed, progress=progress, should_stop=should_stop
+        )
         return info.version

@@ -74,9 +74,9 @@ def train_gan(
 ) -> TrainedGan:
     """Train config.arm on ROIs (n, 1, 64, 64) float32 in [0, 1]; labels (n,) are class indices, which the ACGAN alone looks at.
 
-    checkpoint: a file to go on from, and to keep the state in every minute and when stopped; removed at the end. A run that was
-    stopped and goes on gives the same weights as one that was not. Raises InputError for unusable input, DivergedError,
-    CollapsedError, StoppedError, IntegrityError for a damaged checkpoint.
+    checkpoint: a file to go on from, and to keep the state in every minute, when stopped and at the end; whoever has no more need
+    of it removes it. A run that was stopped and goes on gives the same weights as one that was not. Raises InputError for
+    unusable input, DivergedError, CollapsedError, StoppedError, IntegrityError for a damaged checkpoint.
     """
     require_images(images)
     if config.arm != "acgan":
@@ -145,14 +145,12 @@ def train_gan(
             step, d_mean, g_mean = state.losses[-1]
             share = guard.history[-1][1]
             progress(step / total, f"step {step} of {total}, losses {d_mean:.2f} and {g_mean:.2f}, diversity {share:.0%}")
-        if checkpoint is not None and time.monotonic() - kept > KEEP_EVERY_S:
+        if checkpoint is not None and (state.step == total or time.monotonic() - kept > KEEP_EVERY_S):
             state.save(checkpoint, task)
             kept = time.monotonic()
 
     trained = convert_conv2d_weight_memory_format(state.averaged.cpu().eval().requires_grad_(False), torch.contiguous_format)
     require_finite_weights(trained, total)
-    if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
     return TrainedGan(
         trained,
         config,

@@ -17,7 +17,7 @@ GRACE = 0.4
 COARSE = 4
 
 
-class CollapsedError(RuntimeError):
+class CollapsedError(DivergedError):
     """The generator makes nearly the same picture whatever the noise. Train on more lesions, fewer steps, or another seed."""
 
 

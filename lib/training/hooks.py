@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from lesionlabel.lesions.errors import InputError, IntegrityError, NoModelError, NotFoundError
 
 #: Told the share done, from 0 to 1, and what is being done.
 Progress = Callable[[float, str], None]
@@ -15,7 +21,11 @@ class DivergedError(RuntimeError):
 
 
 class StoppedError(RuntimeError):
-    """The run was stopped on request before its end; nothing of it is kept."""
+    """The run was stopped on request before its end. What is kept to go on from is said in the message, or nothing is."""
+
+
+#: Errors in our own words, which say what to do and name no patient; another's text can hold what a file said.
+TOLD = (InputError, NotFoundError, NoModelError, IntegrityError, DivergedError, StoppedError)
 
 
 def no_progress(share: float, what: str) -> None:
@@ -25,6 +35,31 @@ def no_progress(share: float, what: str) -> None:
 def never_stop() -> bool:
     """The stop hook of a run that nobody can stop."""
     return False
+
+
+@contextmanager
+def stopping_on_signals() -> Iterator[ShouldStop]:
+    """A hook that is True once the process was told to end (SIGINT, SIGTERM): the loop then ends in good order.
+
+    A second signal ends the process at once. Outside of the main thread, where no signal arrives, it is always False.
+    """
+    told: list[int] = []
+    before: dict[int, Any] = {}
+    if threading.current_thread() is not threading.main_thread():
+        yield never_stop
+        return
+
+    def note(number: int, _frame: object) -> None:
+        told.append(number)
+        signal.signal(number, before[number])
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, note)
+    try:
+        yield lambda: bool(told)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def part_of(progress: Progress, start: float, end: float, name: str = "") -> Progress:

@@ -1,4 +1,4 @@
-"""The one check of what any training is given."""
+"""The one check of what any training or measurement is given."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ def require_images(images: Tensor) -> None:
     """Raise InputError unless images are ROIs (n, 1, 64, 64), float32, in [0, 1], at least one."""
     if images.ndim != 4 or images.shape[1:] != (1, ROI_SIZE, ROI_SIZE) or images.dtype != torch.float32 or not len(images):
         raise InputError(
-            f"Training needs images of shape (n, 1, {ROI_SIZE}, {ROI_SIZE}) in float32, "
+            f"ROIs must have shape (n, 1, {ROI_SIZE}, {ROI_SIZE}) in float32, at least one; "
             f"got {tuple(images.shape)} in {images.dtype}."
         )
     low, high = float(images.min()), float(images.max())
     if not (low >= 0 and high <= 1):
-        raise InputError(f"Training images must lie in [0, 1], got values from {low} to {high}: use cut_roi or cut_rois.")
+        raise InputError(
+            f"ROIs must lie in [0, 1], got values from {low} to {high}: use cut_roi or cut_rois, or map what a generator made."
+        )
 
 
 def require_labels(labels: Tensor, n_images: int, n_classes: int | None) -> int:

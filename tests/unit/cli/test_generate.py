@@ -59,11 +59,13 @@ def test_a_seed_that_is_no_integer_is_refused(tmp_path):
 
 
 def test_a_synthetic_set_of_all_classes_says_what_made_it(tmp_path):
-    said = run("synthetic-set", "--n", "4", "--out", str(tmp_path / "set.npz"))
+    said = run("synthetic-set", "--n", "4", "--out", str(tmp_path / "SYNTHETIC-set.npz"))
     assert "4 of 4 cyst by gan_cyst" in said
     assert "copies: fit" in said
-    assert load_synthetic_set(tmp_path / "set.npz").manifest["counts"]["cyst"] == {"made": 4, "kept": 4}
-    assert "4 of 4 hemangioma by acgan" in run("synthetic-set", "--n", "4", "--acgan", "--out", str(tmp_path / "all.npz"))
+    assert load_synthetic_set(tmp_path / "SYNTHETIC-set.npz").manifest["counts"]["cyst"] == {"made": 4, "kept": 4}
+    assert "4 of 4 hemangioma by acgan" in run(
+        "synthetic-set", "--n", "4", "--acgan", "--out", str(tmp_path / "SYNTHETIC-all.npz")
+    )
 
 
 def test_the_generators_are_listed_with_whether_they_copy_patients():

@@ -66,9 +66,8 @@ def test_lesions_of_a_class_no_longer_configured_are_left_out_and_counted(datast
     assert "1 curated lesion(s) of the class 'cyst'" in caplog.text
 
 
-def test_lesions_in_synthetic_images_never_count_as_patients(datastore, store, label, caplog):
+def test_lesions_in_synthetic_images_never_count_as_patients(datastore, store, label):
     label("case_a", {"cyst": 1, "metastasis": 2})
     label("case_b", {"cyst": 1})
     datastore.update_image_info("case_a", {"synthetic": True})
     assert cohort_of(datastore, store, DEFAULT_CLASSES).patients == ["image-case_b"]
-    assert "2 lesion(s) in synthetic images" in caplog.text

@@ -3,6 +3,7 @@ import multiprocessing
 import os
 import shutil
 import threading
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -214,7 +215,7 @@ def test_what_fails_to_be_written_is_not_shown_and_fails_nobody_else(datastore, 
         raise OSError("No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("lesionlabel.datastore.curated.write_atomically", full)
+        patch.setattr("lesionlabel.datastore.index.write_atomically", full)
         with pytest.raises(OSError, match="No space"):
             datastore.update_image_info("case_a", {"note": 1})
     assert "note" not in datastore.get_image_info("case_a")
@@ -291,8 +292,10 @@ def test_a_synthetic_volume_copied_into_the_folder_is_marked_never_offered_label
     datastore = CuratedDatastore(
         datastore.studies, Curator(store.open, DEFAULT_CLASSES, AnswerLog(tmp_path / "log")), made.recognise
     )
-    marked = [i for i in datastore.list_images() if datastore.get_image_info(i).get("synthetic")]
+    marked = [i for i, entry in datastore.json()["objects"].items() if entry["image"]["info"].get("synthetic")]
     assert marked == ["a_liver", "b_liver"]
+    assert datastore.list_images() == ["case_a", "case_b"]
+    assert datastore.status()["total"] == 2
     assert First()({}, datastore) == {"id": "case_a"}
     mask = np.zeros((5, 64, 64), np.uint8)
     mask[1:4, 20:44, 20:44] = 1
@@ -302,3 +305,26 @@ def test_a_synthetic_volume_copied_into_the_folder_is_marked_never_offered_label
             datastore.save_label(image_id, str(tmp_path / "label.nii.gz"), "final", dict(NAMED))
     save(datastore, tmp_path, tiny_label, {"cyst": 1})
     assert list(curated_lesions(datastore, DEFAULT_CLASSES)) == ["case_a"]
+
+
+def test_a_labelled_volume_overwritten_with_a_synthetic_one_is_not_trained_on(
+    datastore, store, tmp_path, made, tiny_label, caplog
+):
+    datastore = CuratedDatastore(
+        datastore.studies, Curator(store.open, DEFAULT_CLASSES, AnswerLog(tmp_path / "log")), made.recognise
+    )
+    save(datastore, tmp_path, tiny_label, {"cyst": 1})
+    save(datastore, tmp_path, tiny_label, {"cyst": 1}, image="case_b")
+    Path(datastore.get_image_uri("case_a")).write_bytes(made.marked.read_bytes())
+    assert list(curated_lesions(datastore, DEFAULT_CLASSES)) == ["case_b"]
+    assert "1 lesion(s) in synthetic images" in caplog.text
+
+
+def test_what_was_labelled_before_it_was_marked_is_in_no_count_and_no_data_set(datastore, tmp_path, tiny_label):
+    save(datastore, tmp_path, tiny_label, {"cyst": 1})
+    save(datastore, tmp_path, tiny_label, {"cyst": 1}, image="case_b")
+    datastore.update_image_info("case_a", {"synthetic": True})
+    assert datastore.status()["total"] == datastore.status()["completed"] == 1
+    assert [Path(pair["image"]).name for pair in datastore.datalist()] == ["case_b.nii.gz"]
+    with zipfile.ZipFile(datastore.get_dataset_archive(None)) as archive:
+        assert not [name for name in archive.namelist() if "case_a" in name]

@@ -103,6 +103,14 @@ def test_a_readable_label_without_names_and_slicers_markups_are_taken_as_they_ar
     assert datastore.status()["completed"] == 2
 
 
+def test_markups_never_take_the_place_of_curated_lesions(labelled, tmp_path):
+    before = labelled.get_label_info("case_a", "final")
+    (tmp_path / "boxes.json").write_text(json.dumps({"@schema": SCHEMA, "markups": []}))
+    with pytest.raises(LabelError, match="1 curated lesion"):
+        labelled.save_label("case_a", str(tmp_path / "boxes.json"), "final", {})
+    assert labelled.get_label_info("case_a", "final") == before
+
+
 def test_other_tags_hold_whatever_is_sent(labelled, tmp_path):
     labelled.save_label("case_a", str(text(tmp_path / "x.txt")), "notes", {})
     assert set(labelled.get_labels_by_image_id("case_a")) == {"final", "notes"}

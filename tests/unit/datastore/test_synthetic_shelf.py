@@ -8,6 +8,7 @@ from lesionlabel.datastore.curated import CuratedDatastore
 from lesionlabel.datastore.synthetic_shelf import SyntheticShelf
 from lesionlabel.imaging.synthetic import SyntheticMark
 from lesionlabel.lesions.errors import InputError, NotFoundError
+from lesionlabel.registry.generator import MOST_SEED
 
 ROIS = np.random.default_rng(0).random((3, 64, 64)).astype(np.float32)
 
@@ -59,6 +60,8 @@ def test_a_seed_that_was_not_used_yet_is_found(tmp_path):
     shelf.put(ROIS, mark(2, 0.5), {})
     assert shelf.next_seed("gan_cyst") == 5
     assert shelf.next_seed("gan_metastasis") == 0
+    shelf.put(ROIS, mark(MOST_SEED), {})
+    assert shelf.next_seed("gan_cyst") == 0
 
 
 def test_the_oldest_volumes_go_and_are_then_named_as_gone(tmp_path, monkeypatch):

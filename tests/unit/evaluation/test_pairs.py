@@ -1,6 +1,6 @@
 import numpy as np
 
-from lesionlabel.evaluation.distribution import kid, polynomial_kernel
+from lesionlabel.evaluation.distribution import polynomial_kernel
 from lesionlabel.evaluation.pairs import across, among_lesions, euclidean
 
 
@@ -8,6 +8,12 @@ def views(rng: np.random.Generator, lesions: int, each: int) -> tuple[np.ndarray
     """Views close around lesions that are draws of one distribution."""
     centres = rng.standard_normal((lesions, 5))
     return np.repeat(centres, each, axis=0) + 0.1 * rng.standard_normal((lesions * each, 5)), np.repeat(np.arange(lesions), each)
+
+
+def kid(x: np.ndarray, y: np.ndarray) -> float:
+    """The unbiased estimate as Bińkowski et al. 2018 have it, over all pairs of rows."""
+    among = [(kernel.sum() - np.trace(kernel)) / (len(z) * (len(z) - 1)) for z in (x, y) for kernel in [polynomial_kernel(z, z)]]
+    return sum(among) - 2 * polynomial_kernel(x, y).mean()
 
 
 def test_means_are_over_pairs_of_different_lesions_among_those_kept():

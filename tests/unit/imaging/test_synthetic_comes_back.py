@@ -19,7 +19,7 @@ from lesionlabel.imaging.importer import ImportReport
 from lesionlabel.imaging.rois import RoiImport, import_rois
 from lesionlabel.imaging.synthetic import SyntheticMark
 from lesionlabel.imaging.synthetic_dicom import write_dicom_series
-from lesionlabel.imaging.synthetic_files import write_nifti, write_npy, write_png_each
+from lesionlabel.imaging.synthetic_files import write_nifti, write_npy, write_png_grid
 from lesionlabel.imaging.synthetic_pixels import to_grey, to_hu
 from lesionlabel.imaging.synthetic_register import SyntheticRegister
 from lesionlabel.imaging.synthetic_seen import synthetic_mark_of, synthetic_volume
@@ -190,8 +190,9 @@ def rows(folder: Path, names: list[str], register: SyntheticRegister | None) -> 
 
 
 def test_marked_rois_are_wrong_rows(tmp_path: Path, rois: Rois, mark: SyntheticMark) -> None:
-    png, renamed = write_png_each(tmp_path, rois[:2], mark, burn=True)
-    renamed.rename(tmp_path / "lesion.png")
+    png = tmp_path / "SYNTHETIC-lesion.png"
+    write_png_grid(png, rois[:1], mark, burn=True)
+    (tmp_path / "lesion.png").write_bytes(png.read_bytes())
     dicom, *_ = write_dicom_series(tmp_path / "series", rois, mark)
     (tmp_path / "IM0").write_bytes(dicom.read_bytes())
     write_npy(tmp_path / "SYNTHETIC-all.npy", rois, mark)

@@ -15,9 +15,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from lesionlabel.imaging.read import read_volume
-from lesionlabel.imaging.roi_pictures import read_picture
 from lesionlabel.imaging.synthetic import SyntheticMark
-from lesionlabel.imaging.synthetic_files import write_nifti, write_npy, write_png_each, write_png_grid
+from lesionlabel.imaging.synthetic_files import write_nifti, write_npy, write_png_grid
 from lesionlabel.imaging.synthetic_pixels import burn_in, to_grey, to_hu
 from lesionlabel.imaging.synthetic_seen import synthetic_mark_of
 from lesionlabel.lesions.errors import InputError
@@ -62,15 +61,6 @@ def test_a_burnt_band_stands_above_the_grid_and_covers_no_roi(
     assert len(band) >= 7
     assert set(np.unique(band)) == {0, 255}
     assert 0.1 < np.mean(band[:, : np.flatnonzero(band.any(axis=0))[-1]] == 255) < 0.5
-
-
-def test_pictures_are_numbered_on_in_the_seeds_sequence(tmp_path: Path, rois: Rois, mark: SyntheticMark) -> None:
-    paths = write_png_each(tmp_path, rois, mark)
-    assert len(set(paths)) == len(rois)
-    for number, (path, hu) in enumerate(zip(paths, to_hu(rois), strict=True)):
-        assert path.name.startswith("SYNTHETIC-")
-        assert json.loads(texts(path)["lesionlabel-synthetic"])["first"] == 40 + number
-        assert np.abs(read_picture(path)[0] - hu).max() <= 340 / 255 / 2 + 1e-3
 
 
 def test_a_burnt_mark_lies_in_a_corner_and_leaves_the_lesion(rois: Rois) -> None:
@@ -171,7 +161,8 @@ def test_marks_are_seen_whatever_a_file_is_called_and_real_files_have_none(
 
 
 def test_a_text_behind_the_pixels_of_a_png_is_seen(tmp_path: Path, rois: Rois, mark: SyntheticMark) -> None:
-    (path,) = write_png_each(tmp_path, rois[:1], mark)
+    path = tmp_path / "SYNTHETIC-a.png"
+    write_png_grid(path, rois[:1], mark)
     content = path.read_bytes()
     chunks: list[bytes] = []
     at = 8
@@ -186,7 +177,8 @@ def test_a_text_behind_the_pixels_of_a_png_is_seen(tmp_path: Path, rois: Rois, m
 
 
 def test_damaged_and_missing_files_say_nothing(tmp_path: Path, rois: Rois, mark: SyntheticMark) -> None:
-    (png,) = write_png_each(tmp_path, rois[:1], mark)
+    png = tmp_path / "SYNTHETIC-a.png"
+    write_png_grid(png, rois[:1], mark)
     for name in ("a.png", "b.nii.gz", "c.nii", "d.nrrd", "e.dcm", "f"):
         assert synthetic_mark_of(tmp_path / name) is None
         (tmp_path / name).write_bytes(png.read_bytes()[:30])

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 
+from lesionlabel.evaluation.outcome import Outcome
 from lesionlabel.lesions.errors import InputError, IntegrityError, NoModelError, NotFoundError, UnknownClassError
 from lesionlabel.networks.gans import build_generator
 from lesionlabel.registry.bundle_folder import WEIGHTS_NAME
 from lesionlabel.registry.generator_bundle import load_generator, save_generator
-from lesionlabel.registry.generator_manifest import FIT, UNFIT, UNTESTED
 from lesionlabel.registry.generators import GeneratorVersions, generator_for, generator_names
 from lesionlabel.settings import Settings
 
@@ -19,6 +19,20 @@ def test_every_configured_class_has_a_generator_and_all_have_one_together(settin
     assert generator_for(settings, "Cyst") == generator_for(settings, "gan_cyst") == "gan_cyst"
     with pytest.raises(NotFoundError, match=r"No generator 'abscess'.*gan_cyst"):
         generator_for(settings, "abscess")
+
+
+def test_classes_with_blanks_and_slashes_have_generators_too(tmp_path):
+    def named(*names: str) -> Settings:
+        tables = (f'[[class]]\nname = "{n}"\nsnomed = "1"\nmeaning = "x"\nbenign = true\ncolour = [1, 2, 3]\n' for n in names)
+        (tmp_path / "classes.toml").write_text("".join(tables))
+        return Settings(home=tmp_path, class_file=tmp_path / "classes.toml")
+
+    settings = named("simple cyst", "FNH/adenoma")
+    assert list(generator_names(settings)) == ["gan_simple_cyst", "gan_FNH_adenoma", "acgan"]
+    assert generator_for(settings, "simple cyst") == generator_for(settings, "gan_simple_cyst") == "gan_simple_cyst"
+    assert GeneratorVersions(settings, "FNH/adenoma").folder.parent == settings.generators_folder
+    with pytest.raises(InputError, match="must differ in their letters"):
+        generator_names(named("a b", "a/b"))
 
 
 @pytest.mark.parametrize("arm", ["dcgan", "modern", "acgan"])
@@ -101,7 +115,7 @@ def test_a_version_that_was_never_trained_is_named(settings):
 
 def test_one_that_copies_patients_is_not_promoted_and_one_that_nobody_checked_neither(settings, store):
     versions = GeneratorVersions(settings, "gan_cyst")
-    unfit = store("20260101T000000Z-unfit", outcome=UNFIT)
+    unfit = store("20260101T000000Z-unfit", outcome=Outcome.UNFIT)
     with pytest.raises(InputError, match="unfit: it copies training patients"):
         versions.promote(unfit.version, "an admin", "please")
     unchecked = store("20260101T000000Z-unchecked", outcome=None)
@@ -111,13 +125,19 @@ def test_one_that_copies_patients_is_not_promoted_and_one_that_nobody_checked_ne
 
 def test_a_generator_is_as_fit_as_its_worst_class(manifest_for):
     manifest = manifest_for("acgan")
-    fit = {name: {"outcome": FIT} for name in manifest.class_names}
-    assert replace(manifest, memorisation=fit).outcome == FIT
-    assert replace(manifest, memorisation={**fit, "cyst": {"outcome": UNTESTED}}).outcome == UNTESTED
+    fit = {name: {"outcome": Outcome.FIT} for name in manifest.class_names}
+    assert replace(manifest, memorisation=fit).outcome == Outcome.FIT
     assert (
-        replace(manifest, memorisation={**fit, "cyst": {"outcome": UNTESTED}, "metastasis": {"outcome": UNFIT}}).outcome == UNFIT
+        replace(manifest, memorisation={**fit, "cyst": {"outcome": Outcome.CANNOT_BE_TESTED}}).outcome == Outcome.CANNOT_BE_TESTED
     )
-    assert replace(manifest, memorisation={"cyst": {"outcome": FIT}}).outcome == UNTESTED
+    assert (
+        replace(
+            manifest,
+            memorisation={**fit, "cyst": {"outcome": Outcome.CANNOT_BE_TESTED}, "metastasis": {"outcome": Outcome.UNFIT}},
+        ).outcome
+        == Outcome.UNFIT
+    )
+    assert replace(manifest, memorisation={"cyst": {"outcome": Outcome.FIT}}).outcome == Outcome.CANNOT_BE_TESTED
 
 
 def test_the_card_counts_patients_and_names_none(store):

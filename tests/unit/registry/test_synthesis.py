@@ -4,6 +4,7 @@ import SimpleITK as sitk
 
 from lesionlabel.imaging.synthetic import is_synthetic_name
 from lesionlabel.imaging.synthetic_pixels import to_hu
+from lesionlabel.imaging.synthetic_register import SyntheticRegister
 from lesionlabel.lesions.errors import InputError, NoModelError
 from lesionlabel.registry.synthesis import Synthesis, describe, write_images, write_one_file
 from lesionlabel.registry.synthetic_request import SyntheticRequest, read_synthetic
@@ -12,7 +13,7 @@ from lesionlabel.registry.synthetic_request import SyntheticRequest, read_synthe
 @pytest.fixture
 def synthesis(settings, promote_untrained_generators):
     promote_untrained_generators(settings)
-    return Synthesis(settings)
+    return Synthesis(settings, SyntheticRegister(settings.synthetic_folder))
 
 
 def test_what_was_made_is_known_as_synthetic_before_anybody_has_it(synthesis):
@@ -55,7 +56,20 @@ def test_the_answer_names_no_patient(synthesis):
 def test_without_a_generator_there_is_a_reason_and_no_random_picture(settings, monkeypatch, tmp_path):
     monkeypatch.setattr("lesionlabel.registry.generators.starter_folder", lambda name: tmp_path / "none")
     with pytest.raises(NoModelError, match="lesionlabel train gan"):
-        Synthesis(settings).make("gan_cyst", SyntheticRequest())
+        Synthesis(settings, SyntheticRegister(settings.synthetic_folder)).make("gan_cyst", SyntheticRequest())
+
+
+def test_the_mark_names_the_class_as_it_is_configured(synthesis):
+    _, mark, _ = synthesis.make("acgan", SyntheticRequest(n=1, label=" CYST"))
+    assert mark.label == "cyst"
+
+
+def test_what_would_be_ignored_is_refused(synthesis, tmp_path):
+    images, mark, _ = synthesis.make("gan_cyst", SyntheticRequest(n=1))
+    with pytest.raises(InputError, match="Leave burn out"):
+        write_images(tmp_path, images, mark, "npy", burn=True)
+    with pytest.raises(InputError, match="burn must be true or false, got 'flase'"):
+        read_synthetic({"burn": "flase"})
 
 
 def test_what_3d_slicers_options_table_sends_is_understood():

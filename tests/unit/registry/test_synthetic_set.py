@@ -53,11 +53,13 @@ def test_images_of_the_phantom_do_not_train_with_patients_nor_the_other_way(gene
 
 def test_a_set_comes_back_from_disk_and_a_changed_one_is_not_used(generators, tmp_path):
     made = make_synthetic_set(generators("unfit"), 4, 1)
-    save_synthetic_set(made, tmp_path / "set.npz")
-    assert load_synthetic_set(tmp_path / "set.npz").digest == made.digest
+    save_synthetic_set(made, tmp_path / "SYNTHETIC-set.npz")
+    assert load_synthetic_set(tmp_path / "SYNTHETIC-set.npz").digest == made.digest
+    with pytest.raises(InputError, match="is named SYNTHETIC-"):
+        save_synthetic_set(made, tmp_path / "set.npz")
     # Who would have an unfit generator train says that it is fit.
     made.manifest["generators"]["cyst"]["memorisation"] = "fit"
-    with np.load(tmp_path / "set.npz") as archive:
+    with np.load(tmp_path / "SYNTHETIC-set.npz") as archive:
         header = archive["header"].tobytes().replace(b'"memorisation": "unfit"', b'"memorisation": "fit"')
         np.savez(
             tmp_path / "changed.npz", header=np.frombuffer(header, np.uint8), images=archive["images"], labels=archive["labels"]
@@ -83,7 +85,14 @@ def test_a_classifier_trained_with_synthetic_images_has_seen_their_patients_and_
     assert "phantom-9-0-00001" in info.manifest.patients
     assert info.manifest.config["synthetic"]["sha256"] == made.digest
     assert info.manifest.config["training"]["images"] == 18 + 36 + 15
-    assert "phantom-9-0-00001" not in (info.folder / "docs" / "README.md").read_text()
+    card = (info.folder / "docs" / "README.md").read_text()
+    assert "phantom-9-0-00001" not in card
+    own = len(set(cohort.patients))
+    assert f"18 simulated lesions of {own} simulated patients" in card
+    assert (
+        f"15 synthetic ROIs trained beside them. Counting whom their generators have seen, its weights come from {own + 1}"
+        in card
+    )
 
 
 def test_a_training_whose_patients_a_generator_has_seen_is_refused_before_it_starts(settings, generators):
@@ -101,7 +110,7 @@ class TestFilter:
     @pytest.fixture
     def chosen_by(self, network_of, manifest_of, cohort):
         def make(settings: FilterSettings) -> SyntheticFilter:
-            manifest = manifest_of(class_counts=dict.fromkeys(NAMES, 6), patients=("phantom-8-0-00001",))
+            manifest = manifest_of(class_counts=dict.fromkeys(NAMES, 6), trained_on="phantom", patients=("phantom-8-0-00001",))
             return SyntheticFilter(Classifier(network_of(), manifest, "ef" * 32, pick_device("cpu")), cohort, settings)
 
         return make
@@ -129,8 +138,24 @@ class TestFilter:
         with pytest.raises(InputError, match="kept 0 of 50 ROIs of 'cyst'; 5 were wanted"):
             make_synthetic_set(generators(), 5, 1, chosen_by(FilterSettings(1.0, 100)))
 
+    def test_a_wrong_number_is_named_as_it_was_given(self, chosen_by, generators):
+        with pytest.raises(InputError, match="got 0"):
+            make_synthetic_set(generators(), 0, 1, chosen_by(FilterSettings()))
+
+    def test_a_classifier_of_the_other_kind_chooses_nothing(self, network_of, manifest_of, cohort):
+        manifest = manifest_of(class_counts=dict.fromkeys(NAMES, 6), trained_on="patients")
+        with pytest.raises(InputError, match="simulated and real never choose together"):
+            SyntheticFilter(Classifier(network_of(), manifest, "ef" * 32, pick_device("cpu")), cohort, FilterSettings())
+
+    def test_a_set_chosen_by_the_phantom_does_not_train_with_patients(self, chosen_by, generators):
+        loose = chosen_by(FilterSettings(0.0, 100))
+        loose.limits = dict.fromkeys(NAMES, float("inf"))
+        made = make_synthetic_set(generators(trained_on="patients"), 2, 1, loose)
+        with pytest.raises(InputError, match="filter's classifier learned from the other kind"):
+            made.for_training(NAMES, False, [])
+
     def test_reference_lesions_of_one_patient_are_too_few(self, network_of, manifest_of, cohort):
-        manifest = manifest_of(class_counts=dict.fromkeys(NAMES, 6))
+        manifest = manifest_of(class_counts=dict.fromkeys(NAMES, 6), trained_on="phantom")
         one = cohort.subset([0, *range(6, 18)])
         with pytest.raises(InputError, match="at least two patients"):
             SyntheticFilter(Classifier(network_of(), manifest, "ef" * 32, torch.device("cpu")), one, FilterSettings())

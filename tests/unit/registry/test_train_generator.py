@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -28,7 +29,6 @@ def cohort():
 def smallest(monkeypatch):
     monkeypatch.setattr(module, "PROFILES", {"quick": SMALLEST})
     # As many synthetic ROIs as a check needs, instead of 300: a fifth of the time.
-    monkeypatch.setattr("lesionlabel.registry.generator_training.MEASURED", 60)
     monkeypatch.setattr("lesionlabel.evaluation.generator_report.MEASURED", 60)
 
 
@@ -64,9 +64,34 @@ def test_a_run_that_was_stopped_leaves_no_version_and_goes_on_later(settings, co
     assert GeneratorVersions(settings, "cyst").list() == ()
     [checkpoint] = (settings.home / "training").glob("*.checkpoint")
     resumed = train_unmeasured(cohort, settings, "cyst", "dcgan", SMALLEST, 0)
-    assert not checkpoint.exists()
+    assert resumed.checkpoint == checkpoint
+    checkpoint.unlink()
     never_stopped = train_unmeasured(cohort, settings, "cyst", "dcgan", SMALLEST, 0)
     assert torch.equal(resumed.rois["cyst"], never_stopped.rois["cyst"])
+
+
+def test_a_run_that_was_stopped_while_it_was_measured_does_not_train_again(settings, cohort, smallest, monkeypatch):
+    def stopped(*_: object, **__: object) -> None:
+        raise StoppedError("measuring was stopped")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "measure_generator", stopped)
+        with pytest.raises(StoppedError):
+            train_generator(cohort, settings, "cyst", "dcgan")
+    told = []
+    again = train_unmeasured(cohort, settings, "cyst", "dcgan", SMALLEST, 0, progress=lambda _, what: told.append(what))
+    assert not [what for what in told if "step" in what]
+    assert again.gan.steps == SMALLEST.steps
+
+
+def test_a_fold_that_could_not_be_measured_is_refused_before_the_training(settings, cohort, monkeypatch):
+    # All patients of cysts but three fall into one fold, as they may where patients have lesions of several classes.
+    folds = np.zeros(len(cohort), dtype=np.int64)
+    cysts = [lesion.patient for lesion in cohort if lesion.label == "cyst"]
+    folds[[lesion.patient in set(cysts) - set(cysts[:3]) for lesion in cohort]] = 1
+    monkeypatch.setattr("lesionlabel.registry.generator_training.patient_folds", lambda *_: folds)
+    with pytest.raises(InputError, match=r"'cyst' would have \d patient\(s\) held out; at least 4"):
+        train_unmeasured(cohort, settings, "cyst", "dcgan", SMALLEST, 0, progress=lambda *_: pytest.fail("it has begun"))
 
 
 def test_the_training_images_are_classic_augmentations_in_equal_shares_of_the_lesions(cohort):
