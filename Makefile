@@ -56,7 +56,7 @@ starter: $(READY)
 starter-generators: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/lesionlabel phantom --rois --seed 50 --out build/starter
 	for class in cyst metastasis hemangioma; do \
-	  OMP_NUM_THREADS=1 $(BIN)/lesionlabel train gan $$class --cohort build/starter/cohort.npz --starter models/gan_$$class || exit 1; \
+	  OMP_NUM_THREADS=1 $(BIN)/lesionlabel train gan $$class --network modern --cohort build/starter/cohort.npz --starter models/gan_$$class || exit 1; \
 	done
 	OMP_NUM_THREADS=1 $(BIN)/lesionlabel train gan acgan --cohort build/starter/cohort.npz --starter models/acgan
 

@@ -66,7 +66,7 @@ def train_gan(
     cohort: Annotated[Path | None, typer.Option(help="a cohort file (.npz)")] = None,
     studies: Annotated[Path | None, typer.Option(help="the studies folder whose curated lesions train")] = None,
     kind: Annotated[str | None, typer.Option(help="with --studies: patients or phantom, where both are there")] = None,
-    network: Annotated[str | None, typer.Option(help="modern (default) or dcgan; acgan for all classes")] = None,
+    network: Annotated[str | None, typer.Option(help="dcgan (default) or modern; acgan for all classes")] = None,
     profile: Annotated[str, typer.Option(help="quick (tens of minutes on a CPU) or paper (Frid-Adar's; for a GPU)")] = "quick",
     seed: Annotated[int, typer.Option(min=0, help="draws who is held out, augmentations, weights and noise")] = 0,
     starter: Annotated[Path | None, typer.Option(help="write the package's starter bundle here instead of a version")] = None,
@@ -84,7 +84,7 @@ def train_gan(
 
     settings = Settings()
     name = generator_for(settings, name)
-    arm = require_arm(network or (ALL_CLASSES if name == ALL_CLASSES else "modern"))
+    arm = require_arm(network or (ALL_CLASSES if name == ALL_CLASSES else "dcgan"))
     recipe = find_profile(PROFILES, profile)
     lesions = read_cohort(cohort, studies, kind, settings)
     print(describe_cohort(lesions))

@@ -14,7 +14,7 @@ from lesionlabel.training.hooks import Progress, ShouldStop
 
 PROFILES = ["quick", "paper"]
 #: Networks that make one class; the first is the default.
-ONE_CLASS = ["modern", "dcgan"]
+ONE_CLASS = ["dcgan", "modern"]
 DESCRIPTION = (
     "Trains a generator of synthetic ROIs on two thirds of the patients, and measures it against the others. What comes out is a "
     "candidate; it serves only once it is promoted, which one that copies patients cannot be."
