@@ -18,7 +18,6 @@ from lesionlabel.imaging.synthetic import SyntheticMark
 from lesionlabel.imaging.synthetic_dicom import write_dicom_series
 from lesionlabel.imaging.synthetic_files import write_nifti, write_npy, write_png_grid
 from lesionlabel.imaging.synthetic_register import SyntheticRegister
-from lesionlabel.lesions.errors import InputError
 from lesionlabel.registry.card import PHANTOM_SAYS_NOTHING
 from lesionlabel.registry.generator import LesionGenerator
 from lesionlabel.registry.generators import GeneratorVersions, generator_names
@@ -68,8 +67,6 @@ def write_images(
     """Write ROIs below folder under the mark's name. Returns the file, or for DICOM the new folder of the series."""
     path = folder / f"{mark.stem}{ENDINGS[asked_format]}"
     if asked_format == "npy":
-        if burn:
-            raise InputError("A mark is burnt into png, nifti and dicom; an npy holds the plain numbers. Leave burn out.")
         write_npy(path, images, mark)
     else:
         writers: dict[Format, Callable[..., Any]] = {

@@ -33,7 +33,8 @@ class SyntheticRequest:
 
     def __post_init__(self) -> None:
         check_request(self.n, self.seed, self.truncation)
-        require_format(self.format)
+        if require_format(self.format) == "npy" and self.burn:
+            raise InputError("A mark is burnt into png, nifti and dicom; an npy holds the plain numbers. Leave burn out.")
 
 
 def require_format(text: str) -> Format:
