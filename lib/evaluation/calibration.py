@@ -78,7 +78,7 @@ def measure_calibration(
     weights = lesion_weights(patients)
     log_p = np.log(np.maximum(probabilities, 1e-12))
     drawn = np.concatenate([weights[None], weights * draw_patients(patients, SLOPE_RESAMPLES, rng)])
-    slopes = _slopes(log_p, labels, drawn)
+    slopes = slopes_of(log_p, labels, drawn)
     slope = Interval(float(slopes[0]), *(float(v) for v in np.percentile(slopes[1:], [2.5, 97.5])), of=float(weights.sum()))
     confidence = probabilities.max(axis=1)
     observed = expected_calibration_error(confidence, probabilities.argmax(axis=1) == labels)
@@ -95,7 +95,7 @@ def expected_calibration_error(confidence: FloatArray, right: NDArray[np.bool_])
     return float(np.abs(gaps).sum() / len(confidence))
 
 
-def _slopes(log_p: FloatArray, labels: IntArray, weights: FloatArray) -> FloatArray:
+def slopes_of(log_p: FloatArray, labels: IntArray, weights: FloatArray) -> FloatArray:
     """b of the recalibrated model softmax(a + b · log p) for each row of weights (resamples, n), by Newton's method.
 
     A weak prior around b = 1, a = 0 keeps it finite where a resample holds no error.

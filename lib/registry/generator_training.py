@@ -47,8 +47,8 @@ class GeneratorRecipe:
     """How a generator is made.
 
     width, steps: of the network; steps None for the paper's epochs, twice as many for all classes. amount_per_fold: classic
-    augmentations of all classes for each fold that trains. measuring: of the networks that measure. reduced: what is less than in
-    the paper, in words.
+    augmentations of all classes for each fold that trains. measuring: of the networks that measure. least_diversity: as in
+    GanConfig. reduced: what is less than in the paper, in words.
     """
 
     profile: str
@@ -57,11 +57,12 @@ class GeneratorRecipe:
     amount_per_fold: int = 5000
     n_folds: int = 3
     measuring: ClassifierConfig = MEASURING
+    least_diversity: float = 0.15
     reduced: tuple[str, ...] = ()
 
     def training(self, arm: Arm, seed: int, device: str) -> GanConfig:
         steps = self.steps if self.steps is None or arm != "acgan" else 2 * self.steps
-        return GanConfig(arm=arm, width=self.width, steps=steps, seed=seed, device=device)
+        return GanConfig(arm=arm, width=self.width, steps=steps, least_diversity=self.least_diversity, seed=seed, device=device)
 
 
 #: What can be asked for. "paper" is Frid-Adar's width and epochs: for a GPU.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
 
 from lesionlabel.lesions.errors import InputError
@@ -39,13 +39,14 @@ KEEP_EVERY_S = 60.0
 
 @dataclass(frozen=True, eq=False)
 class TrainedGan:
-    """The generator after the last step, on the CPU, ready to sample.
+    """The generator after the last step, on the CPU, ready to sample, and the discriminator beside it.
 
     losses: (step, mean discriminator loss, mean generator loss) since the entry before. diversity: (step, share of the real
     pictures' diversity).
     """
 
     generator: Generator
+    discriminator: nn.Module
     config: GanConfig
     n_images: int
     n_classes: int
@@ -153,6 +154,7 @@ def train_gan(
     require_finite_weights(trained, total)
     return TrainedGan(
         trained,
+        discriminator.cpu().eval().requires_grad_(False),
         config,
         len(images),
         n_classes,

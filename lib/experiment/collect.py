@@ -1,0 +1,97 @@
+"""From the results in an experiment's folder to its outcomes."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from lesionlabel.evaluation.crossval import decided_blind
+from lesionlabel.experiment.fold_generators import SHOWN, read_record, read_rois
+from lesionlabel.experiment.outcomes import FloatArray, FoldGenerators, Outcomes
+from lesionlabel.experiment.plan import Point, Schedule
+from lesionlabel.experiment.sets import partition
+from lesionlabel.experiment.tasks import Task, Work, all_tasks
+from lesionlabel.lesions.errors import IntegrityError
+
+
+def collect(work: Work, wall_seconds: float, warnings: tuple[str, ...]) -> Outcomes:
+    """The outcomes of finished tasks. Raises IntegrityError when a result is missing or damaged, LeakError."""
+    plan, cohort = work.plan, work.cohort
+    folds = np.array([partition(cohort, plan.profile.folds, seed) for seed in plan.seeds])
+    shape = (len(plan.seeds), len(cohort), len(plan.class_names))
+    logits: dict[tuple[Schedule, Point], FloatArray] = {}
+    fresh: dict[tuple[Schedule, Point], FloatArray] = {}
+    features: dict[Point, FloatArray] = {}
+    seconds: defaultdict[str, float] = defaultdict(float)
+    notes: list[str] = []
+    generators: list[FoldGenerators] = []
+    for task in all_tasks(plan):
+        row = plan.seeds.index(task.seed) if task.kind != "pool" else 0
+        if task.kind == "generators":
+            made = _generators(work, task, np.flatnonzero(folds[row] == task.fold))
+            generators.append(made)
+            seconds[f"training generators: {made.network}"] += made.seconds
+        if task.kind != "answers":
+            continue
+        assert task.point is not None
+        assert task.schedule is not None
+        key = task.schedule, task.point
+        found, record = _read(work.folder / task.path)
+        if not np.array_equal(found["at"], np.flatnonzero(folds[row] == task.fold)):
+            raise IntegrityError(f"{work.folder / task.path} is of another fold. Delete it, and the run makes it again.")
+        logits.setdefault(key, np.full(shape, np.nan))[row, found["at"]] = found["logits"]
+        if "fresh" in found:
+            empty = np.full((len(plan.seeds), plan.profile.folds), np.nan)
+            fresh.setdefault(key, empty)[row, task.fold] = float(found["fresh"])
+        if "features" in found:
+            width = found["features"].shape[1]
+            features.setdefault(task.point, np.full((len(cohort), width), np.nan))[found["at"]] = found["features"]
+        for part, took in record["seconds"].items():
+            seconds[part] += took
+        if "kept" in record:
+            notes.append(f"{record['title']}: the filter kept {', '.join(f'{v} {k}' for k, v in record['kept'].items())}.")
+    return Outcomes(
+        cohort=cohort,
+        plan=plan,
+        folds=folds,
+        logits=logits,
+        fresh=fresh,
+        features=features,
+        generators=generators,
+        tested=decided_blind(cohort),
+        seconds=dict(seconds),
+        wall_seconds=wall_seconds,
+        warnings=(*warnings, *notes),
+    )
+
+
+def _generators(work: Work, task: Task, test: np.ndarray) -> FoldGenerators:
+    folder = (work.folder / task.path).parent
+    record, rois = read_record(folder), read_rois(folder, work.cohort.subset(test))
+    return FoldGenerators(
+        network=str(record["network"]),
+        seed=task.seed,
+        fold=task.fold,
+        patients=tuple(record["patients"]),
+        samples={work.plan.class_names[index]: images[:SHOWN, 0].numpy() for index, images in rois.items()},
+        seconds=float(record["seconds"]),
+        quality=record.get("quality"),
+        memorisation=record.get("memorisation"),
+        membership=record.get("membership"),
+    )
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            found = {name: archive[name] for name in archive.files}
+        return found, json.loads(found["record"].tobytes())
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise IntegrityError(
+            f"{path} is missing or damaged ({error}). Delete it, and the same command makes it again."
+        ) from error

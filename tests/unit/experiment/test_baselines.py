@@ -1,0 +1,61 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from statsmodels.stats.proportion import proportion_confint
+
+from lesionlabel.experiment.baselines import BASELINES
+from lesionlabel.experiment.sets import cut_fold
+from lesionlabel.lesions.cohort import Cohort
+from lesionlabel.phantom.cohort import make_cohort
+
+NAMES = ("cyst", "metastasis", "hemangioma")
+
+
+@pytest.fixture(scope="module")
+def cohort():
+    return make_cohort(dict.fromkeys(NAMES, 40), seed=7)
+
+
+def answers(cohort, arm):
+    found = np.full(len(cohort), -1)
+    for number in range(3):
+        fold = cut_fold(cohort, 3, 0, number, 0)
+        found[fold.at] = BASELINES[arm](fold.training, fold.test, 0).argmax(axis=1)
+    return found
+
+
+def bounds(right):
+    return proportion_confint(int(right.sum()), len(right), alpha=0.01, method="wilson")
+
+
+def test_the_mean_hu_tells_cysts_from_the_others_and_the_diameter_tells_nothing(cohort):
+    cyst = cohort.labels == 0
+    low, _ = bounds((answers(cohort, "mean") == 0) == cyst)
+    assert low > 0.8
+    low, high = bounds(answers(cohort, "diameter") == cohort.labels)
+    assert low < 1 / 3 < high
+
+
+def test_visual_words_are_above_chance(cohort):
+    low, _ = bounds(answers(cohort, "words") == cohort.labels)
+    assert low > 1 / 3
+
+
+@pytest.mark.parametrize("arm", list(BASELINES))
+def test_what_is_learned_is_of_the_training_lesions_alone(cohort, arm):
+    fold = cut_fold(cohort, 3, 0, 0, 0)
+    together = BASELINES[arm](fold.training, fold.test, 3)
+    np.testing.assert_allclose(np.exp(together).sum(axis=1), 1)
+    alone = BASELINES[arm](fold.training, fold.test.subset([4]), 3)
+    np.testing.assert_allclose(alone[0], together[4], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("arm", list(BASELINES))
+@pytest.mark.parametrize("classes", [("a", "b"), ("a", "b / c", "d", "e")])
+def test_any_number_of_classes_will_do(cohort, arm, classes):
+    lesions = tuple(replace(lesion, label=classes[i % len(classes)]) for i, lesion in enumerate(cohort))
+    fold = cut_fold(Cohort(lesions, classes), 3, 0, 0, 0)
+    found = BASELINES[arm](fold.training, fold.test, 0)
+    assert found.shape == (len(fold.test), len(classes))
+    assert np.isfinite(found).all()

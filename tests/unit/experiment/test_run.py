@@ -1,0 +1,153 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lesionlabel.experiment.collect import collect
+from lesionlabel.experiment.plan import ARMS, NOT_TRAINED, Point, Profile
+from lesionlabel.experiment.profiles import PROFILES, make_plan
+from lesionlabel.experiment.run import run_tasks
+from lesionlabel.experiment.tasks import Task, Work, all_tasks, needs, run_task
+from lesionlabel.lesions.errors import InputError, IntegrityError, LeakError
+from lesionlabel.phantom.cohort import make_cohort
+from lesionlabel.settings import Settings
+from lesionlabel.training.hooks import StoppedError
+
+NAMES = ("cyst", "metastasis", "hemangioma")
+TINY = Profile(
+    name="tiny",
+    seeds=1,
+    classic=(0, 6),
+    added=(6,),
+    fixed_classic=6,
+    fixed_added=6,
+    epochs=1,
+    steps=3,
+    learning_rate=1e-3,
+    batch=16,
+    width=16,
+    gan_steps=2,
+    gan_amount=30,
+    measured_seeds=0,
+    fresh=12,
+)
+
+
+@pytest.fixture(scope="module")
+def cohort():
+    # Enough patients of each class for a generator.
+    return make_cohort(dict.fromkeys(NAMES, 21), seed=5)
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(home=tmp_path / "home", device="cpu")
+
+
+def plan_of(cohort, arms=tuple(ARMS)):
+    return replace(make_plan(cohort, "quick", arms, 1), profile=TINY, points=TINY.points(arms, drawn=True))
+
+
+@pytest.fixture
+def work(cohort, settings, tmp_path):
+    folder = tmp_path / "experiment"
+    return Work(cohort, plan_of(cohort), settings.model_copy(update={"home": folder / "work"}), folder)
+
+
+def test_every_arm_answers_for_every_lesion_from_networks_that_had_not_seen_its_patient(work, cohort):
+    told = []
+    tasks = all_tasks(work.plan)
+    # Stopped in the middle: the rest is done later, and what was finished is not touched again.
+    with pytest.raises(StoppedError, match="same command goes on"):
+        run_tasks(work, 2, lambda task, done, of, left: told.append(task), should_stop=lambda: len(told) >= 12)
+    finished = {task: (work.folder / task.path).stat().st_mtime_ns for task in tasks if (work.folder / task.path).exists()}
+    assert 12 <= len(finished) < len(tasks)
+    run_tasks(work, 2, lambda task, done, of, left: told.append(task))
+    assert {task: (work.folder / task.path).stat().st_mtime_ns for task in finished} == finished
+    assert set(told) == set(tasks)
+
+    outcomes = collect(work, 1.0, ("a note",))
+    for (schedule, point), logits in outcomes.logits.items():
+        assert logits.shape == (1, len(cohort), 3), (schedule, point)
+        assert np.isfinite(logits).all()
+    trained = [point for point in work.plan.points if point.arm not in NOT_TRAINED]
+    assert {point for schedule, point in outcomes.logits if schedule == "epochs"} == set(trained)
+    assert {point.arm for schedule, point in outcomes.logits if schedule == "steps"} == set(ARMS)
+    assert all(0 <= share <= 1 for found in outcomes.fresh.values() for share in found.ravel())
+    assert len(outcomes.features) == 2
+    for made in outcomes.generators:
+        test = {cohort.patients[i] for i in np.flatnonzero(outcomes.folds[0] == made.fold)}
+        assert made.patients
+        assert not test & set(made.patients)
+
+    # Its generators said to have seen a patient of the test: no arm takes their images, and no report shows them.
+    [first] = [t for t in tasks if t.kind == "generators" and t.network == "dcgan" and t.fold == 0]
+    record = work.folder / first.path
+    content = json.loads(record.read_bytes())
+    seen = cohort.patients[int(np.flatnonzero(outcomes.folds[0] == 0)[0])]
+    record.write_text(json.dumps({**content, "patients": [*content["patients"], seen]}))
+    answer = Task("answers", 0, 0, schedule="steps", point=Point("dcgan", 6, 6))
+    with pytest.raises(LeakError, match=seen):
+        run_task(work, answer)
+    with pytest.raises(LeakError, match=seen):
+        collect(work, 1.0, ())
+    record.write_bytes(json.dumps(content).encode())
+
+    (work.folder / answer.path).write_bytes(b"half of it")
+    with pytest.raises(IntegrityError, match=r"dcgan-6-6-s0-f0\.npz is missing or damaged"):
+        collect(work, 1.0, ())
+
+
+def test_an_answer_is_the_same_wherever_it_is_computed(work):
+    task = Task("answers", 0, 1, schedule="steps", point=Point("classic", 6))
+    run_task(work, Task("pool", pool="fresh"))
+    run_task(work, task)
+    first = (work.folder / task.path).read_bytes()
+    again = replace(work, folder=work.folder.parent / "again")
+    run_task(again, Task("pool", pool="fresh"))
+    run_task(again, task)
+    with np.load(work.folder / task.path) as one, np.load(again.folder / task.path) as other:
+        assert first
+        np.testing.assert_array_equal(one["logits"], other["logits"])
+
+
+def test_a_folder_of_another_experiment_or_of_anything_else_is_left_alone(work, cohort):
+    run_tasks(replace(work, plan=plan_of(cohort, ("mean",))), 1, lambda *_: None)
+    with pytest.raises(InputError, match=r"holds another experiment: it differs in points"):
+        run_tasks(work, 1, lambda *_: None)
+    (work.folder.parent / "full").mkdir()
+    (work.folder.parent / "full" / "thesis.txt").write_text("do not touch")
+    with pytest.raises(InputError, match="holds no experiment"):
+        run_tasks(replace(work, folder=work.folder.parent / "full"), 1, lambda *_: None)
+
+
+def test_every_task_comes_after_what_it_needs_and_has_a_file_of_its_own(cohort):
+    plan = make_plan(cohort, "paper", tuple(ARMS), None)
+    tasks = all_tasks(plan)
+    known = set(tasks)
+    assert all(set(needs(task, plan)) <= known for task in tasks)
+    assert len({task.path for task in tasks}) == len(tasks)
+
+
+def test_the_paper_profile_is_the_papers_and_the_hypothesis_is_fixed():
+    paper = PROFILES["paper"]
+    assert paper.classic == (0, 500, 1000, 2000, 3000, 5000, 7500, 10000, 15000)
+    assert paper.added == (300, 1500, 3000, 6000, 9000, 12000)
+    assert (paper.epochs, paper.steps, paper.width, paper.gan_steps) == (150, 37_800, 1024, None)
+    assert paper.seeds >= 5
+    assert not paper.reduced
+    assert paper.primary == (Point("dcgan", 5000, 3000), Point("duplicates", 5000, 3000))
+
+
+def test_an_arm_that_is_not_known_is_refused_and_patients_have_no_oracle(cohort):
+    with pytest.raises(InputError, match=r"Unknown arm 'gan'\. Allowed: classic, duplicates"):
+        make_plan(cohort, "quick", ("gan",), None)
+    patients = replace(
+        cohort, lesions=tuple(replace(lesion, patient=lesion.patient.removeprefix("phantom-")) for lesion in cohort)
+    )
+    plan = make_plan(patients, "quick", tuple(ARMS), None)
+    assert not any(point.arm == "oracle" for point in plan.points)
+    assert not any(task.kind == "pool" for task in all_tasks(plan))
+    # The filter's classifier is trained though nobody asked for the arm.
+    assert Point("classic", 500) in make_plan(cohort, "quick", ("filtered",), None).points
