@@ -28,7 +28,7 @@ def collect(work: Work, wall_seconds: float, warnings: tuple[str, ...]) -> Outco
     fresh: dict[tuple[Schedule, Point], FloatArray] = {}
     features: dict[Point, FloatArray] = {}
     seconds: defaultdict[str, float] = defaultdict(float)
-    notes: list[str] = []
+    kept: list[dict[str, float]] = []
     generators: list[FoldGenerators] = []
     for task in all_tasks(plan):
         row = plan.seeds.index(task.seed) if task.kind != "pool" else 0
@@ -53,8 +53,8 @@ def collect(work: Work, wall_seconds: float, warnings: tuple[str, ...]) -> Outco
             features.setdefault(task.point, np.full((len(cohort), width), np.nan))[found["at"]] = found["features"]
         for part, took in record["seconds"].items():
             seconds[part] += took
-        if "kept" in record:
-            notes.append(f"{record['title']}: the filter kept {', '.join(f'{v} {k}' for k, v in record['kept'].items())}.")
+        if "kept" in record and task.schedule == plan.profile.schedules[0]:
+            kept.append(record["kept"])
     return Outcomes(
         cohort=cohort,
         plan=plan,
@@ -66,8 +66,24 @@ def collect(work: Work, wall_seconds: float, warnings: tuple[str, ...]) -> Outco
         tested=decided_blind(cohort),
         seconds=dict(seconds),
         wall_seconds=wall_seconds,
-        warnings=(*warnings, *notes),
+        warnings=(*warnings, *_filtered(kept)),
     )
+
+
+def _filtered(kept: list[dict[str, float]]) -> list[str]:
+    """What the filter kept of each class, in one sentence. kept: shares by class, of each fold of each seed."""
+    if not kept:
+        return []
+    classes = []
+    for name in kept[0]:
+        shares = [of_class[name] for of_class in kept]
+        without = sum(not share for share in shares)
+        nothing = f", and none at all in {without} of {len(kept)} folds" if without else ""
+        classes.append(f"{np.mean(shares):.0%} of {name}{nothing}")
+    return [
+        f"The filter kept, on average, {'; '.join(classes)}. What is kept comes again where it is fewer than the other arms "
+        "have; a class of which nothing is kept has its classic images only."
+    ]
 
 
 def _generators(work: Work, task: Task, test: np.ndarray) -> FoldGenerators:

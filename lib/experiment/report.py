@@ -21,8 +21,8 @@ from lesionlabel.lesions.files import write_atomically
 
 IGNORED = (
     "Folds share training data, and patients of a fold share a network: the intervals and tests ignore both.",
-    "Intervals are 95 %, over patients drawn with replacement, with seeds resampled inside. They hold for this cohort and this "
-    "partition into folds; another centre's lesions are not in them.",
+    "Intervals are 95 %, over patients drawn with replacement, with seeds resampled inside. They hold for this cohort and these "
+    "partitions into folds; another centre's lesions are not in them.",
     "Seeds are averaged, never stacked: rows of lesion and seed are not independent.",
     "A patient with more than 5 lesions weighs as 5. A lesion gives one test ROI.",
     "Amounts are “fixed” beforehand, never “nested”: nothing was chosen in training folds, and the verdict rests on no choice.",
@@ -186,7 +186,8 @@ def _setup(outcomes: Outcomes) -> list[Block]:
         "classic amounts a fold": ", ".join(str(amount) for amount in profile.classic),
         "synthetic amounts a fold": ", ".join(str(amount) for amount in profile.added),
         "amounts of the other arms": f"fixed: classic {profile.fixed_classic}, added {profile.fixed_added}",
-        "classifier": f"{profile.steps} steps, or {profile.epochs} epochs; learning rate {profile.learning_rate:g}",
+        "classifier": f"{profile.steps} steps, or {profile.epochs} epochs",
+        "classifier's batch, learning rate": f"{profile.batch}, {profile.learning_rate:g}",
         "generators": f"width {profile.width}, {gan_steps}, on {profile.gan_amount} classic ROIs a fold",
         **{f"version of {name}": found for name, found in versions().items()},
     }

@@ -194,7 +194,7 @@ def _added(work: Work, task: Task, fold: Fold, point: Point, record: dict[str, A
     by = Task("answers", task.seed, task.fold, schedule="steps", point=work.plan.filter_point)
     kept = choose(rois, fold, (work.folder / by.path).with_suffix(".safetensors"))
     names = work.plan.class_names
-    record["kept"] = {names[index]: f"{len(images)} of {len(rois[index])}" for index, images in kept.items()}
+    record["kept"] = {names[index]: len(images) / len(rois[index]) for index, images in kept.items()}
     # Fewer than wanted come again, so that the arm has as many images as the others; none at all leaves its class out.
     return {
         index: images[torch.arange(fold.of_class(point, index)) % len(images)] if len(images) else images
