@@ -82,7 +82,7 @@ class Work:
 def all_tasks(plan: Plan) -> list[Task]:
     """Every task of a plan, those that others need before them."""
     tasks: list[Task] = []
-    if plan.drawn:
+    if plan.drawn and any(point.arm not in NOT_TRAINED for point in plan.points):
         tasks.append(Task("pool", pool="fresh"))
         if any(point.arm == "oracle" for point in plan.points):
             tasks.append(Task("pool", pool="oracle"))
