@@ -161,7 +161,7 @@ def main() -> None:
         run_job(arm, int(fold), asked.out, _recipe(asked), asked.cohort_seed)
         return
     wanted = [(arm, fold) for fold in range(3) for arm in ("modern", "dcgan", "acgan")]
-    todo = [f"{arm}:{fold}" for arm, fold in wanted if not (asked.out / f"{arm}-{fold}.json").exists()]
+    missing = [f"{arm}:{fold}" for arm, fold in wanted if not (asked.out / f"{arm}-{fold}.json").exists()]
     environment = {**os.environ, **({"OMP_NUM_THREADS": "1"} if asked.jobs > 1 else {})}
     base = [sys.executable, __file__, "--out", str(asked.out), "--profile", asked.profile]
     base += ["--cohort-seed", str(asked.cohort_seed)]
@@ -173,7 +173,7 @@ def main() -> None:
         print(f"done {job}", flush=True)
 
     with ThreadPoolExecutor(asked.jobs) as pool:
-        list(pool.map(run, todo))
+        list(pool.map(run, missing))
     text = table(asked.out, asked.cohort_seed)
     print(text)
     (asked.out / "table.md").write_text(text + "\n")

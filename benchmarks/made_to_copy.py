@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -50,7 +49,6 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--rois", type=int, default=300)
-    parser.add_argument("--pictures", type=Path, help="write samples over what they copy to this PNG")
     asked = parser.parse_args()
 
     everyone = make_cohort(None, seed=100)

@@ -21,8 +21,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from lesionlabel.augment.classic import originals
-from lesionlabel.evaluation.diameter import log_diameters, one_number_model
+from lesionlabel.evaluation.calibration import fit_temperature
+from lesionlabel.evaluation.diameter import diameter_log_probabilities, one_number_log_probabilities
 from lesionlabel.lesions.cohort import Cohort
+from lesionlabel.lesions.splits import patient_folds
 
 FloatArray = NDArray[np.float64]
 #: Training lesions, test lesions, seed -> logarithms of probabilities (test lesions, classes).
@@ -32,13 +34,32 @@ Baseline = Callable[[Cohort, Cohort, int], FloatArray]
 PATCH, STEP, COMPONENTS, WORDS, CHOSEN = 9, 4, 20, 150, 75
 #: Patches that the words are made from, drawn among all.
 LEARNED_FROM = 20_000
+#: Of the temperature.
+INNER_FOLDS = 3
 
 
 def words(training: Cohort, test: Cohort, seed: int) -> FloatArray:
     """A bag of visual words: patches of the ROI, a dictionary of them, a histogram for each ROI, a support vector machine.
 
-    The machine's decisions go through a softmax: they rank, and are no calibrated probabilities.
+    Its decisions are logits at one temperature, fitted on decisions for training lesions by machines that have not seen their
+    patients. Where the training lesions are too few for that, it is 1.
     """
+    labels, patients = training.labels, training.patients
+    decisions = np.zeros((len(training), len(training.class_names)))
+    if len(set(patients)) < INNER_FOLDS:
+        return log_softmax(_decisions(training, test, seed), axis=1)
+    inner = patient_folds(labels, patients, INNER_FOLDS, np.random.default_rng(seed))
+    for number in range(INNER_FOLDS):
+        here = inner == number
+        if len(np.unique(labels[~here])) < 2:
+            return log_softmax(_decisions(training, test, seed), axis=1)
+        rest, asked = training.subset(np.flatnonzero(~here)), training.subset(np.flatnonzero(here))
+        decisions[here] = _decisions(rest, asked, seed)
+    return log_softmax(_decisions(training, test, seed) / fit_temperature(decisions, labels, patients), axis=1)
+
+
+def _decisions(training: Cohort, test: Cohort, seed: int) -> FloatArray:
+    """Decisions (test lesions, classes) of a machine on histograms of words; very low for a class without a training lesion."""
     rng = np.random.default_rng(seed)
     patches, asked = _patches(training), _patches(test)
     every = patches.reshape(-1, patches.shape[-1])
@@ -54,18 +75,22 @@ def words(training: Cohort, test: Cohort, seed: int) -> FloatArray:
     told = mutual_info_classif(bags, labels, random_state=int(rng.integers(2**31)))
     chosen = np.sort(np.argsort(-told, kind="stable")[:CHOSEN])
     machine = make_pipeline(StandardScaler(), SVC(decision_function_shape="ovr")).fit(bags[:, chosen], labels)
-    return _by_class(machine.decision_function(histograms(asked)[:, chosen]), machine.classes_, training)
+    scores = machine.decision_function(histograms(asked)[:, chosen])
+    # Of two classes a machine gives one decision, for the second.
+    scores = np.column_stack([-scores, scores]) / 2 if scores.ndim == 1 else scores
+    found = np.full((len(scores), len(training.class_names)), -30.0)
+    found[:, machine.classes_] = scores
+    return found
 
 
 def mean(training: Cohort, test: Cohort, seed: int) -> FloatArray:
     """A logistic regression on the mean HU of the disc with the lesion's centre and diameter, and its square."""
-    return _one_number(_mean_hu(training), _mean_hu(test), training)
+    return one_number_log_probabilities(_mean_hu(training), _mean_hu(test), training)
 
 
 def diameter(training: Cohort, test: Cohort, seed: int) -> FloatArray:
     """A logistic regression on log diameter and its square."""
-    both = log_diameters(Cohort((*training.lesions, *test.lesions), training.class_names))
-    return _one_number(both[: len(training)], both[len(training) :], training)
+    return diameter_log_probabilities(training, test)
 
 
 BASELINES: Mapping[str, Baseline] = MappingProxyType({"words": words, "mean": mean, "diameter": diameter})
@@ -85,19 +110,8 @@ def _mean_hu(cohort: Cohort) -> FloatArray:
     for lesion in cohort:
         context = lesion.context
         rows, columns = np.indices(context.hu.shape)
-        inside = np.hypot(columns - context.centre[0], rows - context.centre[1]) <= context.diameter_px / 2
+        distance = np.hypot(columns - context.centre[0], rows - context.centre[1])
+        # Of a lesion that holds no pixel's centre, the nearest one.
+        inside = distance <= max(context.diameter_px / 2, float(distance.min()))
         found.append([float(context.hu[inside].mean())])
     return np.array(found)
-
-
-def _one_number(training: FloatArray, test: FloatArray, cohort: Cohort) -> FloatArray:
-    model = one_number_model().fit(training, cohort.labels)
-    return _by_class(np.log(np.maximum(model.predict_proba(test), 1e-12)), model.classes_, cohort)
-
-
-def _by_class(scores: FloatArray, classes: NDArray[np.int64], cohort: Cohort) -> FloatArray:
-    """Logarithms of probabilities in the cohort's order of classes; of two, a machine gives one decision for the second."""
-    scores = np.column_stack([-scores, scores]) / 2 if scores.ndim == 1 else scores
-    found = np.full((len(scores), len(cohort.class_names)), -30.0)
-    found[:, classes] = scores
-    return log_softmax(found, axis=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -12,7 +11,7 @@ from lesionlabel.evaluation.crossval import is_simulated
 from lesionlabel.experiment.sets import Fold
 from lesionlabel.lesions.files import write_atomically
 from lesionlabel.networks.paper_cnn import PaperCNN
-from lesionlabel.registry.bundle_folder import weights_digest, weights_of
+from lesionlabel.registry.bundle_folder import take_weights, weights_digest, weights_of
 from lesionlabel.registry.classifier import Classifier
 from lesionlabel.registry.manifest import Manifest, code_version
 from lesionlabel.registry.synthetic_filter import FilterSettings, SyntheticFilter
@@ -24,10 +23,13 @@ def keep_network(network: PaperCNN, path: Path) -> None:
 
 
 def choose(rois: dict[int, Tensor], fold: Fold, path: Path) -> dict[int, Tensor]:
-    """Of each class's ROIs (n, 1, 64, 64) those that the fold's classifier keeps. path: what keep_network wrote."""
+    """Of each class's ROIs (n, 1, 64, 64) those that the fold's classifier keeps. path: what keep_network wrote.
+
+    Raises IntegrityError when that is damaged.
+    """
     names = fold.training.class_names
     network = PaperCNN(len(names))
-    network.load_state_dict(safetensors.torch.load(path.read_bytes()))
+    take_weights(network, path.read_bytes(), path)
     simulated = is_simulated(fold.training)
     manifest = Manifest(
         version=f"fold-{fold.seed}-{fold.number}",

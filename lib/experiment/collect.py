@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import numpy as np
 
 from lesionlabel.evaluation.crossval import decided_blind
 from lesionlabel.experiment.fold_generators import SHOWN, read_record, read_rois
-from lesionlabel.experiment.outcomes import FloatArray, FoldGenerators, Outcomes
+from lesionlabel.experiment.outcomes import FloatArray, FoldGenerators, Outcomes, Size
 from lesionlabel.experiment.plan import Point, Schedule
 from lesionlabel.experiment.sets import partition
 from lesionlabel.experiment.tasks import Task, Work, all_tasks
 from lesionlabel.lesions.errors import IntegrityError
+from lesionlabel.training.gan_config import LEAST_DIVERSITY
 
 
 def collect(work: Work, wall_seconds: float, warnings: tuple[str, ...]) -> Outcomes:
@@ -29,6 +31,7 @@ def collect(work: Work, wall_seconds: float, warnings: tuple[str, ...]) -> Outco
     features: dict[Point, FloatArray] = {}
     seconds: defaultdict[str, float] = defaultdict(float)
     kept: list[dict[str, float]] = []
+    trained: defaultdict[tuple[Schedule, Point], list[Size]] = defaultdict(list)
     generators: list[FoldGenerators] = []
     for task in all_tasks(plan):
         row = plan.seeds.index(task.seed) if task.kind != "pool" else 0
@@ -53,6 +56,9 @@ def collect(work: Work, wall_seconds: float, warnings: tuple[str, ...]) -> Outco
             features.setdefault(task.point, np.full((len(cohort), width), np.nan))[found["at"]] = found["features"]
         for part, took in record["seconds"].items():
             seconds[part] += took
+        if "steps" in record:
+            images, steps = record["images"], record["steps"]
+            trained[key].append(Size(images, steps, steps / math.ceil(images / plan.profile.batch)))
         if "kept" in record and task.schedule == plan.profile.schedules[0]:
             kept.append(record["kept"])
     return Outcomes(
@@ -62,11 +68,12 @@ def collect(work: Work, wall_seconds: float, warnings: tuple[str, ...]) -> Outco
         logits=logits,
         fresh=fresh,
         features=features,
+        sizes={key: Size(*np.mean(sizes, axis=0).tolist()) for key, sizes in trained.items()},
         generators=generators,
         tested=decided_blind(cohort),
         seconds=dict(seconds),
         wall_seconds=wall_seconds,
-        warnings=(*warnings, *_filtered(kept)),
+        warnings=(*warnings, *_filtered(kept), *_collapsed(generators)),
     )
 
 
@@ -86,6 +93,22 @@ def _filtered(kept: list[dict[str, float]]) -> list[str]:
     ]
 
 
+def _collapsed(generators: list[FoldGenerators]) -> list[str]:
+    """Which generators make nearly the same picture whatever the noise."""
+    found = [
+        f"{made.network} in seed {made.seed}, fold {made.fold + 1}: {name} {share:.0%}"
+        for made in generators
+        for name, share in made.diversity.items()
+        if share < LEAST_DIVERSITY
+    ]
+    if not found:
+        return []
+    return [
+        f"{len(found)} generator(s) collapsed: their pictures have less than {LEAST_DIVERSITY:.0%} of the real ones' diversity. "
+        f"Their images are in the arms all the same. {'; '.join(found)}."
+    ]
+
+
 def _generators(work: Work, task: Task, test: np.ndarray) -> FoldGenerators:
     folder = (work.folder / task.path).parent
     record, rois = read_record(folder), read_rois(folder, work.cohort.subset(test))
@@ -96,6 +119,7 @@ def _generators(work: Work, task: Task, test: np.ndarray) -> FoldGenerators:
         patients=tuple(record["patients"]),
         samples={work.plan.class_names[index]: images[:SHOWN, 0].numpy() for index, images in rois.items()},
         seconds=float(record["seconds"]),
+        diversity=record["diversity"],
         quality=record.get("quality"),
         memorisation=record.get("memorisation"),
         membership=record.get("membership"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,21 @@ from lesionlabel.lesions.cohort import Cohort
 FloatArray = NDArray[np.float64]
 
 
+class Size(NamedTuple):
+    """How many images a network was trained on and how long, means over seeds and folds."""
+
+    images: float
+    steps: float
+    epochs: float
+
+
 @dataclass(frozen=True, eq=False)
 class FoldGenerators:
     """The generators of one network in one fold of one seed.
 
     patients: pseudonyms of all whom they have seen. samples: (n, 64, 64) in [0, 1] of each class. quality, memorisation: reports
-    by class, membership, learned: one each, as `evaluation.generator_report` gives them; None where they were not measured.
+    by class, membership: one, as `evaluation.generator_report` gives them; None where they were not measured. diversity: of each
+    class, as a share of the real ROIs', after the last step.
     """
 
     network: str
@@ -29,6 +38,7 @@ class FoldGenerators:
     patients: tuple[str, ...]
     samples: Mapping[str, NDArray[np.float32]]
     seconds: float
+    diversity: Mapping[str, float]
     quality: Mapping[str, Any] | None = None
     memorisation: Mapping[str, Any] | None = None
     membership: Mapping[str, Any] | None = None
@@ -40,9 +50,10 @@ class Outcomes:
 
     folds: (seeds, lesions) the fold that each lesion was tested in. logits: (seeds, lesions, classes) by schedule and point; of
     NOT_TRAINED arms they are under "steps" only and hold logarithms of probabilities. fresh: accuracy on fresh phantom lesions,
-    (seeds, folds), where the cohort is simulated. features: (lesions, 256) of the last layer but one, under "steps" in the first
-    seed, for two points. tested: (lesions,) those decided without sight of the model's answer; no other counts in a figure.
-    seconds: by part of the work, summed over processes. warnings: what a reader should know of the cohort.
+    (seeds, folds), where there are such. features: (lesions, 256) of the last layer but one, under "steps" in the first seed,
+    for two points. sizes: of what trained, by schedule and point, none for NOT_TRAINED arms. tested: (lesions,) those decided
+    without sight of the model's answer; no other counts in a figure. seconds: by part of the work, summed over processes.
+    warnings: what a reader should know of the cohort.
     """
 
     cohort: Cohort
@@ -51,6 +62,7 @@ class Outcomes:
     logits: Mapping[tuple[Schedule, Point], FloatArray]
     fresh: Mapping[tuple[Schedule, Point], FloatArray]
     features: Mapping[Point, FloatArray]
+    sizes: Mapping[tuple[Schedule, Point], Size]
     generators: Sequence[FoldGenerators]
     tested: NDArray[np.bool_]
     seconds: Mapping[str, float]

@@ -200,7 +200,7 @@ def _setup(outcomes: Outcomes) -> list[Block]:
         Table(
             "Time by part",
             ["part", "time"],
-            [*([part, _duration(s)] for part, s in seconds), ["the whole run, on the clock", _duration(outcomes.wall_seconds)]],
+            [*([part, _duration(s)] for part, s in seconds), ["on the clock, the last start", _duration(outcomes.wall_seconds)]],
             note="Parts are summed over processes that ran side by side.",
         )
     )

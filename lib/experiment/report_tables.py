@@ -11,7 +11,6 @@ from lesionlabel.experiment.findings import Comparison, Findings, PointFigures
 from lesionlabel.experiment.outcomes import Outcomes
 from lesionlabel.experiment.page import Beside, Table
 from lesionlabel.experiment.plan import NOT_TRAINED, SCHEDULES, Plan, Point, Schedule
-from lesionlabel.experiment.training_size import training_size
 from lesionlabel.lesions.classes import ClassList
 
 HARM = "malignant called benign"
@@ -51,7 +50,7 @@ def all_sets(outcomes: Outcomes, findings: Findings, schedule: Schedule) -> Tabl
     simulated = outcomes.plan.simulated
     rows: list[list[str]] = []
     for f in found:
-        size = training_size(outcomes, schedule, f.point)
+        size = outcomes.sizes.get((schedule, f.point))
         trained = [NONE] * 3 if size is None else [f"{size.images:.0f}", f"{size.steps:.0f}", f"{size.epochs:.3g}"]
         row = [f.point.title, *trained, _percent(f.accuracy), _percent(f.malignant_called_benign), _percent(f.macro_sensitivity)]
         row += [_percent(mean_specificity(f)), _plain(f.log_loss), _plain(f.brier), NONE if f.slope is None else f"{f.slope:.2f}"]

@@ -19,7 +19,6 @@ from lesionlabel.experiment import paper
 from lesionlabel.experiment.findings import Comparison, Findings, PointFigures
 from lesionlabel.experiment.outcomes import FloatArray, Outcomes
 from lesionlabel.experiment.plan import Point
-from lesionlabel.experiment.training_size import training_size
 
 LIBRARIES = ("lesionlabel", "torch", "numpy", "scipy", "scikit-learn", "scikit-image", "statsmodels", "monai")
 
@@ -90,6 +89,7 @@ def results_json(outcomes: Outcomes, findings: Findings) -> str:
                 "fold": made.fold + 1,
                 "patients": list(made.patients),
                 "seconds": round(made.seconds, 1),
+                "diversity": dict(made.diversity),
                 "quality": made.quality,
                 "memorisation": made.memorisation,
                 "membership": made.membership,
@@ -108,7 +108,7 @@ def results_json(outcomes: Outcomes, findings: Findings) -> str:
 
 
 def _figures(outcomes: Outcomes, figures: PointFigures) -> dict[str, Any]:
-    size = training_size(outcomes, figures.schedule, figures.point)
+    size = outcomes.sizes.get((figures.schedule, figures.point))
     names = outcomes.plan.class_names
     return {
         "schedule": figures.schedule,

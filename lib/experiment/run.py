@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
+import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,8 +34,8 @@ TaskDone = Callable[[Task, int, int, float], None]
 def run_tasks(work: Work, jobs: int, told: TaskDone, *, should_stop: ShouldStop = never_stop) -> float:
     """Do what is not done yet, jobs at a time, in processes of one thread where there are several. Returns the seconds it took.
 
-    Raises InputError when the folder holds another experiment, StoppedError, and what run_task raises for the first task that
-    fails; what was finished stays.
+    Raises InputError when the folder holds another experiment, StoppedError when it was stopped, a process was ended from outside
+    or the disk is full, and else what run_task raises for the first task that fails; what was finished stays.
     """
     claim(work)
     started = time.monotonic()
@@ -42,27 +44,34 @@ def run_tasks(work: Work, jobs: int, told: TaskDone, *, should_stop: ShouldStop 
     waiting = [task for task in tasks if task not in done]
     progress = _Progress(work.plan, waiting)
     running: dict[Future[float], Task] = {}
-    with ProcessPoolExecutor(
-        jobs, multiprocessing.get_context("spawn"), _start, (work.folder, work.plan, work.settings, jobs)
-    ) as pool:
-        try:
-            while waiting or running:
-                if should_stop():
-                    raise StoppedError("The experiment was stopped. The same command goes on from here.")
-                for task in [t for t in waiting if all(n in done for n in needs(t, work.plan))][: jobs - len(running)]:
-                    waiting.remove(task)
-                    running[pool.submit(_do, task)] = task
-                for future in wait(running, LOOK_EVERY_S, FIRST_COMPLETED).done:
-                    task = running.pop(future)
-                    seconds = future.result()
-                    done.add(task)
-                    told(task, len(done), len(tasks), progress.left(task, seconds, jobs))
-        except BaseException:
-            # Those that run are ended, not awaited: each is repeated, and generators go on from their checkpoints.
-            for process in list((pool._processes or {}).values()):
-                process.terminate()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _start, (work.folder, work.plan, work.settings, jobs))
+    try:
+        while waiting or running:
+            if should_stop():
+                raise StoppedError("The experiment was stopped. The same command with --resume goes on from here.")
+            for task in [t for t in waiting if all(n in done for n in needs(t, work.plan))][: jobs - len(running)]:
+                waiting.remove(task)
+                running[pool.submit(_do, task)] = task
+            for future in wait(running, LOOK_EVERY_S, FIRST_COMPLETED).done:
+                task = running.pop(future)
+                seconds = future.result()
+                done.add(task)
+                told(task, len(done), len(tasks), progress.left(task, seconds, jobs))
+    except BrokenProcessPool:
+        raise StoppedError(
+            "A process of the experiment was ended from outside, perhaps for want of memory. What is finished stays: go on with "
+            "--resume and fewer --jobs."
+        ) from None
+    except OSError as error:
+        raise StoppedError(
+            f"A result cannot be written or read: {error.strerror or error}. What is finished stays: make room, then go on with "
+            "--resume."
+        ) from error
+    finally:
+        # What still runs is ended, not awaited: it is done again, and generators go on from their checkpoints.
+        for process in list((pool._processes or {}).values()) if running else []:
+            process.terminate()
+        pool.shutdown(cancel_futures=True)
     return time.monotonic() - started
 
 
@@ -125,7 +134,11 @@ _WORK: list[Work] = []
 
 
 def _start(folder: Path, plan: Plan, settings: Settings, jobs: int) -> None:
-    """In each process: one thread where there are several processes, and the cohort read once."""
+    """In each process: one thread where there are several processes, and the cohort read once.
+
+    Ctrl+C reaches every process of a terminal; the one that started these decides what becomes of them.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if jobs > 1:
         torch.set_num_threads(1)
     _WORK.append(Work(load_cohort(folder / COHORT_FILE), plan, settings, folder))

@@ -18,6 +18,8 @@ FEATURES = 256
 class PaperCNN(nn.Module):
     """64 × 64 ROI in [0, 1] to logits. 1,273,347 parameters for three classes.
 
+    Valid padding and pooling by two leave out the last two rows and columns of a ROI: no logit depends on them.
+
     The scalar mean of the training images is a buffer, so it is stored with the weights and cannot drift from them. Without a
     generator all weights are zero: a network that nobody trained never looks as if it had an opinion.
     """

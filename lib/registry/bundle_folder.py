@@ -70,11 +70,16 @@ def load_weights(folder: Path, manifest: VersionManifest, network: nn.Module) ->
     Raises IntegrityError (naming the file) when one differs from its hash or the weights do not fit the network.
     """
     weights = verify_files(folder, manifest, required=(WEIGHTS_NAME,))[WEIGHTS_NAME]
+    take_weights(network, weights, folder / WEIGHTS_NAME)
+    return hashlib.sha256(weights).hexdigest()
+
+
+def take_weights(network: nn.Module, weights: bytes, path: Path) -> None:
+    """Give the network what weights_of made. Raises IntegrityError, naming path, when it does not fit."""
     try:
         network.load_state_dict(safetensors.torch.load(weights), strict=True)
     except (RuntimeError, ValueError, safetensors.SafetensorError) as error:
-        raise IntegrityError(f"{folder / WEIGHTS_NAME} does not fit the network: {error}.") from error
-    return hashlib.sha256(weights).hexdigest()
+        raise IntegrityError(f"{path} does not fit the network: {error}.") from error
 
 
 def _write_folder(folder: Path, files: dict[str, bytes]) -> None:

@@ -33,7 +33,7 @@ from lesionlabel.registry.manifest import code_version
 from lesionlabel.settings import Settings
 from lesionlabel.training.classifier import ClassifierConfig
 from lesionlabel.training.gan import TrainedGan, train_gan
-from lesionlabel.training.gan_config import GanConfig
+from lesionlabel.training.gan_config import LEAST_DIVERSITY, GanConfig
 from lesionlabel.training.hooks import Progress, ShouldStop, never_stop, no_progress
 
 #: Patients with lesions of a class that its generator needs: each third that is held out must have enough.
@@ -57,7 +57,7 @@ class GeneratorRecipe:
     amount_per_fold: int = 5000
     n_folds: int = 3
     measuring: ClassifierConfig = MEASURING
-    least_diversity: float = 0.15
+    least_diversity: float = LEAST_DIVERSITY
     reduced: tuple[str, ...] = ()
 
     def training(self, arm: Arm, seed: int, device: str) -> GanConfig:

@@ -16,8 +16,8 @@ from lesionlabel.lesions.errors import IntegrityError, NoModelError
 MANIFEST_NAME = "manifest.json"
 TrainedOn = Literal["phantom", "patients"]
 
-#: The packages whose code decides what weights come out of a training.
-HASHED_PACKAGES = ("lesions", "augment", "networks", "training", "evaluation", "registry")
+#: The packages whose code decides what weights come out of a training, and what an experiment finds.
+HASHED_PACKAGES = ("lesions", "augment", "networks", "training", "evaluation", "registry", "experiment")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,8 @@ from lesionlabel.networks.gans import Arm, require_arm
 #: discriminator, held back by augmentation and penalty, learned too slowly to teach anything in 800 steps.
 EPOCHS: dict[Arm, int] = {"dcgan": 70, "acgan": 50, "modern": 70}
 RATES: dict[Arm, float] = {"dcgan": 2e-4, "acgan": 1e-4, "modern": 5e-4}
+#: Share of the real pictures' diversity below which a generator is said to have collapsed.
+LEAST_DIVERSITY = 0.15
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
@@ -37,7 +39,7 @@ class GanConfig:
     beta2: float = 0.999
     ema: float = 0.995
     penalty: float = 0.01
-    least_diversity: float = 0.15
+    least_diversity: float = LEAST_DIVERSITY
     precision: Precision = "auto"
     device: str = "auto"
     seed: int = 0

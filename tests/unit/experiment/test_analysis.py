@@ -36,9 +36,9 @@ def outcomes_of(cohort: Cohort, logits: Logits, *, simulated: bool = False, **ch
     seeds = len(next(iter(logits.values())))
     points = tuple(dict.fromkeys(point for _, point in logits))
     plan = Plan(PROFILE, points, tuple(range(seeds)), cohort.digest, cohort.class_names, simulated, "0")
-    values = {"fresh": {}, "tested": np.ones(len(cohort), dtype=bool), **changes}
+    values = {"fresh": {}, "features": {}, "sizes": {}, "tested": np.ones(len(cohort), dtype=bool), **changes}
     folds = np.tile(np.arange(len(cohort)) % 3, (seeds, 1))
-    return Outcomes(cohort, plan, folds, logits, features={}, generators=[], seconds={}, wall_seconds=0.0, warnings=(), **values)
+    return Outcomes(cohort, plan, folds, logits, generators=[], seconds={}, wall_seconds=0.0, warnings=(), **values)
 
 
 def answers(cohort: Cohort, predicted: np.ndarray, sure: float = 2.0) -> np.ndarray:

@@ -17,12 +17,11 @@ from PIL import Image
 from lesionlabel.evaluation.report import PHANTOM_SENTENCE
 from lesionlabel.experiment.analysis import analyse
 from lesionlabel.experiment.findings import Findings
-from lesionlabel.experiment.outcomes import FoldGenerators, Outcomes
+from lesionlabel.experiment.outcomes import FoldGenerators, Outcomes, Size
 from lesionlabel.experiment.page import Table, to_html, to_markdown
 from lesionlabel.experiment.plan import ARMS, NOT_TRAINED, Plan, Profile, Schedule
 from lesionlabel.experiment.report import write_report
 from lesionlabel.experiment.report_figures import feature_maps
-from lesionlabel.experiment.training_size import training_size
 from lesionlabel.imaging.synthetic_pixels import word
 from lesionlabel.lesions.classes import DEFAULT_CLASSES, ClassList, LesionClass
 from lesionlabel.lesions.cohort import Cohort, CohortLesion
@@ -66,7 +65,9 @@ def made_up(
         tuple(lesion_of(i, names[i % len(names)], f"{prefix}{owners[i]}", i == lesions - 1) for i in range(lesions)), names
     )
     profile = replace(PROFILE, seeds=seeds, schedules=tuple(schedules))
-    plan = Plan(profile, profile.points(arms, simulated), tuple(range(seeds)), cohort.digest, names, simulated, "0.1+abc")
+    plan = Plan(
+        profile, profile.points(arms, simulated), tuple(range(seeds)), cohort.digest, names, simulated, "0.1+abc", simulated
+    )
     folds = np.array([[(owner + seed) % 3 for owner in owners] for seed in range(seeds)])
     logits: dict[Any, Any] = {}
     for point in plan.points:
@@ -85,6 +86,7 @@ def made_up(
         logits=logits,
         fresh=fresh,
         features={p: rng.standard_normal((lesions, 16)) + cohort.labels[:, None] for p in plan.shown if p in plan.points},
+        sizes={key: Size(1624.0 + number, 100.0, 4.5) for number, key in enumerate(logits) if key[1].arm not in NOT_TRAINED},
         generators=[
             FoldGenerators(
                 network,
@@ -93,6 +95,7 @@ def made_up(
                 ("phantom-1",),
                 {name: rng.random((8, 64, 64), dtype=np.float32) for name in names},
                 12.0,
+                dict.fromkeys(names, 0.4),
                 dict.fromkeys(names, quality) if measured else None,
                 dict.fromkeys(names, check) if measured else None,
                 {"auc": FIGURE, "leaks": False} if measured else None,
@@ -283,18 +286,14 @@ def test_too_few_lesions_make_no_map():
     assert feature_maps(replace(outcomes, tested=few)) is None
 
 
-def test_steps_and_epochs_of_a_training_set():
-    outcomes = made_up()
-    points = {point.key: point for point in outcomes.plan.points}
-    added = training_size(outcomes, "epochs", points["dcgan-500-300"])
-    # 24 lesions of two folds on average, and twice 800 images: 26 batches of 64.
-    assert added is not None
-    assert added.images == pytest.approx(1624)
-    assert (added.steps, added.epochs) == (4 * 26, 4)
-    alone = training_size(outcomes, "steps", points["synthetic-0-300"])
-    assert alone is not None
-    assert (alone.images, alone.steps, alone.epochs) == (600, 100, 10)
-    assert training_size(outcomes, "steps", points["words-0-0"]) is None
+def test_the_sizes_of_what_was_trained_are_shown(full):
+    outcomes, _, files = full
+    (number, key), *_ = [(n, k) for n, k in enumerate(outcomes.logits) if k[0] == "epochs" and k[1].key == "dcgan-500-300"]
+    shown = f"| {key[1].title} | {1624 + number} | 100 | 4.5 |"
+    assert shown in files["report.md"]
+    alone = [line for line in files["report.md"].splitlines() if line.startswith("| words |")]
+    assert alone
+    assert "nan" not in "".join(alone)
 
 
 def test_a_table_is_the_same_in_both_forms():

@@ -59,7 +59,7 @@ def test_every_arm_answers_for_every_lesion_from_networks_that_had_not_seen_its_
     told = []
     tasks = all_tasks(work.plan)
     # Stopped in the middle: the rest is done later, and what was finished is not touched again.
-    with pytest.raises(StoppedError, match="same command goes on"):
+    with pytest.raises(StoppedError, match="same command with --resume goes on"):
         run_tasks(work, 2, lambda task, done, of, left: told.append(task), should_stop=lambda: len(told) >= 12)
     finished = {task: (work.folder / task.path).stat().st_mtime_ns for task in tasks if (work.folder / task.path).exists()}
     assert 12 <= len(finished) < len(tasks)
