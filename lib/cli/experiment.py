@@ -18,7 +18,7 @@ def experiment(
     profile: Annotated[str, typer.Option(help="quick (minutes, reduced), or paper (Frid-Adar's settings; for a GPU)")] = "quick",
     arms: Annotated[str | None, typer.Option(help="arms by commas; all of them if not given")] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="how many; the profile's number if not given")] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="processes side by side; as many as CPU cores if not given")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="processes side by side; else one per CPU core, or 2 on a GPU")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with what is in the folder already")] = False,
 ) -> None:
     """Run the paper's whole protocol with its missing controls, and write report.html, report.md, results.csv and results.json.
@@ -35,6 +35,7 @@ def experiment(
     from lesionlabel.experiment.run import run_tasks
     from lesionlabel.experiment.tasks import Task, Work, all_tasks
     from lesionlabel.lesions.errors import InputError
+    from lesionlabel.networks.device import pick_device
     from lesionlabel.settings import Settings
     from lesionlabel.training.hooks import stopping_on_signals
 
@@ -43,14 +44,15 @@ def experiment(
     print(describe_cohort(lesions))
     asked = tuple(ARMS) if arms is None else tuple(part.strip() for part in arms.split(","))
     plan = make_plan(lesions, profile, asked, seeds)
-    warnings = check_experiment(lesions, plan.profile.folds)
+    warnings = check_experiment(lesions, plan, settings.classes)
     for warning in warnings:
         print(f"Note: {warning}")
     if out.exists() and any(out.iterdir()) and not resume:
         raise InputError(f"{out} is not empty. Give --resume to go on with the experiment in it, or another --out.")
     # Checkpoints, snapshots and the like of the experiment's own trainings stay below its folder.
     work = Work(lesions, plan, settings.model_copy(update={"home": out / "work"}), out)
-    jobs = jobs or (os.cpu_count() or 1)
+    # On a GPU each process has a context of its own there, and two keep it busy.
+    jobs = jobs or (2 if pick_device(settings.device).type == "cuda" else os.cpu_count() or 1)
     print(f"{len(all_tasks(plan))} tasks, {jobs} at a time. {' '.join(f'{r}.' for r in plan.profile.reduced)}", flush=True)
 
     def told(task: Task, done: int, of: int, left: float) -> None:

@@ -71,6 +71,13 @@ def decided_blind(cohort: Cohort) -> NDArray[np.bool_]:
     return np.array([lesion.saw_model is False for lesion in cohort], dtype=bool)
 
 
+def headline_lesions(cohort: Cohort) -> NDArray[np.bool_]:
+    """Which lesions, (n,), headline figures rest on: of those decided blind the ones with strong proof, or all where none has."""
+    blind = decided_blind(cohort)
+    strong = blind & np.array([lesion.proof.is_strong for lesion in cohort], dtype=bool)
+    return strong if strong.any() else blind
+
+
 def cross_validate(
     cohort: Cohort,
     recipe: Recipe,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesionlabel.evaluation.calibration import Calibration, cross_fitted_probabilities, fit_temperature, measure_calibration
-from lesionlabel.evaluation.crossval import OutOfFold, decided_blind, is_simulated
+from lesionlabel.evaluation.crossval import OutOfFold, decided_blind, headline_lesions, is_simulated
 from lesionlabel.evaluation.diameter import diameter_only
 from lesionlabel.evaluation.metrics import Figures, Interval, lesion_weights, measure, wilson
 from lesionlabel.lesions.classes import ClassList
@@ -132,7 +132,7 @@ def make_report(result: OutOfFold, classes: ClassList) -> Report:
         rng = np.random.default_rng([result.seed, 1000])
         return measure(labels[chosen], probabilities[chosen], patients[chosen].tolist(), classes, rng)
 
-    best = blind & strong if (blind & strong).any() else blind
+    best = headline_lesions(cohort)
     by_diameter = diameter_only(cohort, result.folds) == labels
     return Report(
         out_of_fold=result,

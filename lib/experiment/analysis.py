@@ -45,8 +45,9 @@ class _Tested:
 def analyse(outcomes: Outcomes, classes: ClassList, seed: int) -> Findings:
     """Everything that is concluded from the outcomes. seed: of the draws behind intervals and tests, the same for all figures.
 
-    Only lesions in outcomes.tested count. Probabilities are the networks' own, without a temperature. Raises InputError when no
-    lesion may be tested, when classes are not the cohort's, or when an answer is missing.
+    Only lesions in outcomes.tested count, but for the primary comparison with weaker proof. Probabilities are the networks' own,
+    without a temperature. Raises InputError when no lesion may be tested, when classes are not the cohort's, or when an answer is
+    missing.
     """
     cohort = outcomes.cohort
     if list(cohort.class_names) != classes.names:
@@ -54,15 +55,12 @@ def analyse(outcomes: Outcomes, classes: ClassList, seed: int) -> Findings:
             f"The experiment's classes are {', '.join(cohort.class_names)}, but {', '.join(classes.names)} were given. "
             "Give the class list that it was run with."
         )
-    at = np.flatnonzero(outcomes.tested)
-    if not len(at):
+    if not outcomes.tested.any():
         raise InputError(
             f"All {len(cohort)} lesions were decided after seeing the model's answer, or perhaps so, so none may be tested. "
             "Curate lesions with the model's answer hidden."
         )
-    patients = [cohort.patients[i] for i in at]
-    resamples = draw_resamples(patients, len(outcomes.plan.seeds), np.random.default_rng([seed, 0]))
-    tested = _Tested(at, cohort.labels[at], patients, resamples)
+    tested = _tested(outcomes, outcomes.tested, seed)
     figures = {key: _figures(outcomes, *key, tested, classes) for key in outcomes.logits}
 
     def compare(schedule: Schedule, first: Point, second: Point) -> Comparison | None:
@@ -71,15 +69,20 @@ def analyse(outcomes: Outcomes, classes: ClassList, seed: int) -> Findings:
         # The same flips for all, so that no p depends on which other arms were run.
         return _compare(figures[schedule, first], figures[schedule, second], tested, np.random.default_rng([seed, 1]))
 
-    primary = compare("steps", *outcomes.plan.profile.primary)
+    primary, weaker = compare("steps", *outcomes.plan.profile.primary), None
+    if primary is not None and (outcomes.decided_blind & ~outcomes.tested).any():
+        everyone = _tested(outcomes, outcomes.decided_blind, seed)
+        first, second = (_figures(outcomes, "steps", point, everyone, classes) for point in (primary.first, primary.second))
+        weaker = _compare(first, second, everyone, np.random.default_rng([seed, 1]))
     secondary = [found for pair in secondary_pairs(outcomes.plan.profile) if (found := compare(*pair)) is not None]
     corrected = holm([comparison.p for comparison in secondary])
     return Findings(
         figures=tuple(figures.values()),
         primary=primary,
+        with_weaker_proof=weaker,
         secondary=tuple(replace(one, p_holm=p) for one, p in zip(secondary, corrected, strict=True)),
         chosen_as_in_the_paper=_chosen_as_in_the_paper(list(figures.values())),
-        verdict=verdict(primary, outcomes.plan),
+        verdict=verdict(primary, outcomes.plan, opinion_only=outcomes.opinion_only),
     )
 
 
@@ -102,9 +105,11 @@ def secondary_pairs(profile: Profile) -> list[tuple[Schedule, Point, Point]]:
     ]
 
 
-def verdict(primary: Comparison | None, plan: Plan) -> str:
-    """What the primary comparison says, in one plain sentence."""
+def verdict(primary: Comparison | None, plan: Plan, *, opinion_only: bool = False) -> str:
+    """What the primary comparison says, in one plain sentence. opinion_only: no tested lesion is proven but by readers."""
     tail = "; these are simulated lesions, and a phantom result says nothing about patients." if plan.simulated else "."
+    if opinion_only:
+        tail = f"; no lesion is proven by pathology, follow-up or other imaging, so that this rests on readers' opinion{tail}"
     if primary is None:
         first, second = plan.profile.primary
         return f"Nothing is concluded: {first.title} or {second.title} was not run at equal steps{tail}"
@@ -123,6 +128,13 @@ def verdict(primary: Comparison | None, plan: Plan) -> str:
     else:
         unseen = "no difference, however large, could have been seen"
     return f"No difference shown between {first} and {second}: {found}; {unseen}{tail}"
+
+
+def _tested(outcomes: Outcomes, which: NDArray[np.bool_], seed: int) -> _Tested:
+    at, cohort = np.flatnonzero(which), outcomes.cohort
+    patients = [cohort.patients[i] for i in at]
+    resamples = draw_resamples(patients, len(outcomes.plan.seeds), np.random.default_rng([seed, 0]))
+    return _Tested(at, cohort.labels[at], patients, resamples)
 
 
 def _figures(outcomes: Outcomes, schedule: Schedule, point: Point, tested: _Tested, classes: ClassList) -> PointFigures:

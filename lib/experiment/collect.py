@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from lesionlabel.evaluation.crossval import decided_blind
+from lesionlabel.evaluation.crossval import decided_blind, headline_lesions
 from lesionlabel.experiment.fold_generators import SHOWN, read_record, read_rois
 from lesionlabel.experiment.outcomes import FloatArray, FoldGenerators, Outcomes, Size
 from lesionlabel.experiment.plan import Point, Schedule
@@ -70,7 +70,8 @@ def collect(work: Work, wall_seconds: float, warnings: tuple[str, ...]) -> Outco
         features=features,
         sizes={key: Size(*np.mean(sizes, axis=0).tolist()) for key, sizes in trained.items()},
         generators=generators,
-        tested=decided_blind(cohort),
+        tested=headline_lesions(cohort),
+        decided_blind=decided_blind(cohort),
         seconds=dict(seconds),
         wall_seconds=wall_seconds,
         warnings=(*warnings, *_filtered(kept), *_collapsed(generators)),

@@ -65,12 +65,14 @@ class Comparison:
 class Findings:
     """figures: of every schedule and point. primary: None where one of its arms was not run.
 
+    with_weaker_proof: the primary comparison on all lesions decided blind; None where everything rests on these.
     chosen_as_in_the_paper: of the classic and the DCGAN arm, the point with the best reported accuracy, which is optimistic.
     verdict: one plain sentence that follows from the primary comparison.
     """
 
     figures: tuple[PointFigures, ...]
     primary: Comparison | None
+    with_weaker_proof: Comparison | None
     secondary: tuple[Comparison, ...]
     chosen_as_in_the_paper: tuple[Point, ...]
     verdict: str

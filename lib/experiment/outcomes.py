@@ -51,8 +51,9 @@ class Outcomes:
     folds: (seeds, lesions) the fold that each lesion was tested in. logits: (seeds, lesions, classes) by schedule and point; of
     NOT_TRAINED arms they are under "steps" only and hold logarithms of probabilities. fresh: accuracy on fresh phantom lesions,
     (seeds, folds), where there are such. features: (lesions, 256) of the last layer but one, under "steps" in the first seed,
-    for two points. sizes: of what trained, by schedule and point, none for NOT_TRAINED arms. tested: (lesions,) those decided
-    without sight of the model's answer; no other counts in a figure. seconds: by part of the work, summed over processes.
+    for two points. sizes: of what trained, by schedule and point, none for NOT_TRAINED arms. tested: (lesions,) those that every
+    figure rests on, as headline_lesions gives them. decided_blind: (lesions,) those decided without sight of the model's answer,
+    of which tested may leave out some whose proof is weak. seconds: by part of the work, summed over processes.
     warnings: what a reader should know of the cohort.
     """
 
@@ -65,6 +66,12 @@ class Outcomes:
     sizes: Mapping[tuple[Schedule, Point], Size]
     generators: Sequence[FoldGenerators]
     tested: NDArray[np.bool_]
+    decided_blind: NDArray[np.bool_]
     seconds: Mapping[str, float]
     wall_seconds: float
     warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def opinion_only(self) -> bool:
+        """Whether the tested lesions have no proof but readers' opinion."""
+        return not any(lesion.proof.is_strong for lesion, counts in zip(self.cohort, self.tested, strict=True) if counts)

@@ -27,7 +27,9 @@ IGNORED = (
     "A patient with more than 5 lesions weighs as 5. A lesion gives one test ROI.",
     "Amounts are “fixed” beforehand, never “nested”: nothing was chosen in training folds, and the verdict rests on no choice.",
     "The verdict rests on equal steps. Under epochs, a training set with more images is also trained longer.",
-    "Last weights, no early stopping. Probabilities are the networks' own, without a temperature.",
+    "Figures rest on lesions proven by pathology, follow-up or other imaging, where there are any.",
+    "Last weights, no early stopping. Probabilities are the networks' own, without a temperature; those of visual words have "
+    "one, fitted inside the training folds.",
 )
 
 
@@ -170,8 +172,12 @@ def _shown(outcomes: Outcomes, findings: Findings) -> list[tuple[Schedule, Point
 
 def _setup(outcomes: Outcomes) -> list[Block]:
     plan, cohort, profile = outcomes.plan, outcomes.cohort, outcomes.plan.profile
-    weak = sum(not lesion.proof.is_strong for lesion, counts in zip(cohort, outcomes.tested, strict=True) if counts)
-    tested = int(outcomes.tested.sum())
+    tested, blind = int(outcomes.tested.sum()), int(outcomes.decided_blind.sum())
+    left_out = []
+    if blind < len(cohort):
+        left_out.append(f"{len(cohort) - blind} decided after seeing the model's answer, or perhaps so")
+    if tested < blind:
+        left_out.append(f"{blind - tested} that rest on readers' opinion")
     proofs = Counter(str(lesion.proof) for lesion in cohort)
     gan_steps = "the paper's epochs" if profile.gan_steps is None else f"{profile.gan_steps} steps"
     rows = {
@@ -179,10 +185,8 @@ def _setup(outcomes: Outcomes) -> list[Block]:
         "code": plan.code_version,
         "profile": profile.name,
         "seeds": ", ".join(str(seed) for seed in plan.seeds),
-        "lesions tested": f"{tested} of {len(cohort)}"
-        + ("" if tested == len(cohort) else "; the others were decided after seeing the model's answer, or perhaps so"),
+        "lesions tested": f"{tested} of {len(cohort)}" + (f", without {' and '.join(left_out)}" if left_out else ""),
         "proof": ", ".join(f"{count} {proof}" for proof, count in sorted(proofs.items())),
-        "tested on a reader's opinion only": f"{weak}",
         "classic amounts a fold": ", ".join(str(amount) for amount in profile.classic),
         "synthetic amounts a fold": ", ".join(str(amount) for amount in profile.added),
         "amounts of the other arms": f"fixed: classic {profile.fixed_classic}, added {profile.fixed_added}",

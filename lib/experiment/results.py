@@ -72,10 +72,13 @@ def results_json(outcomes: Outcomes, findings: Findings) -> str:
         "class_counts": cohort.counts(),
         "lesions": len(cohort),
         "tested": int(outcomes.tested.sum()),
+        "decided_blind": int(outcomes.decided_blind.sum()),
+        "opinion_only": outcomes.opinion_only,
         "patients": len(set(cohort.patients)),
         "warnings": list(outcomes.warnings),
         "figures": [_figures(outcomes, figures) for figures in findings.figures],
         "primary": None if findings.primary is None else _comparison(findings.primary),
+        "with_weaker_proof": None if findings.with_weaker_proof is None else _comparison(findings.with_weaker_proof),
         "secondary": [_comparison(comparison) for comparison in findings.secondary],
         "chosen_as_in_the_paper": [_point(point) for point in findings.chosen_as_in_the_paper],
         "fresh": [

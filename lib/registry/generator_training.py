@@ -5,7 +5,7 @@ Source: Frid-Adar et al. 2018, section IV: the generator learns from the classic
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -119,7 +119,7 @@ def train_unmeasured(
     take_snapshot(cohort, settings.snapshots_folder)
     folds = patient_folds(cohort.labels, cohort.patients, recipe.n_folds, np.random.default_rng([seed, 0]))
     seen, held_out = cohort.subset(np.flatnonzero(folds != fold)), cohort.subset(np.flatnonzero(folds == fold))
-    _check_fold(seen, held_out, makes)
+    check_fold(seen, held_out, makes)
     progress(0.0, "cutting and augmenting ROIs")
     augment_seed, train_seed = (int(s) for s in np.random.SeedSequence([seed, fold, 1]).generate_state(2))
     images, labels = training_images(seen, makes, recipe.amount_per_fold * (recipe.n_folds - 1), augment_seed)
@@ -159,7 +159,7 @@ def train_unmeasured(
     return Unmeasured(gan, manifest, folds, fold, seen, rois, checkpoint)
 
 
-def _check_fold(seen: Cohort, held_out: Cohort, makes: tuple[str, ...]) -> None:
+def check_fold(seen: Cohort, held_out: Cohort, makes: Sequence[str]) -> None:
     """Raise InputError, before hours of training, where there would be too few patients of a class to measure it."""
     for side, what in ((seen, "to train on"), (held_out, "held out")):
         for label in makes:
@@ -167,7 +167,7 @@ def _check_fold(seen: Cohort, held_out: Cohort, makes: tuple[str, ...]) -> None:
             if len(patients) < LEAST_ON_A_SIDE:
                 raise InputError(
                     f"Class {label!r} would have {len(patients)} patient(s) {what}; at least {LEAST_ON_A_SIDE} are needed. "
-                    "Curate lesions of more patients, or take another seed."
+                    "Curate lesions of more patients."
                 )
 
 

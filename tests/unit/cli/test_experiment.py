@@ -1,10 +1,18 @@
+import csv
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from lesionlabel.cli.main import app
-from lesionlabel.lesions.cohort import save_cohort
+from lesionlabel.lesions.cohort import Cohort, save_cohort
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.phantom.cohort import make_cohort
 
@@ -52,3 +60,107 @@ def test_what_is_not_known_is_refused_before_anything_is_written(cohort, tmp_pat
     with pytest.raises(InputError, match=named):
         run("--cohort", cohort, "--out", str(tmp_path / "out"), *words)
     assert not (tmp_path / "out").exists()
+
+
+FOUR = """
+[[class]]
+name = "FNH"
+snomed = "1"
+meaning = "Focal nodular hyperplasia of liver"
+benign = true
+colour = [80, 160, 255]
+[[class]]
+name = "HCC"
+snomed = "2"
+meaning = "Hepatocellular carcinoma"
+benign = false
+colour = [235, 90, 70]
+[[class]]
+name = "simple cyst"
+snomed = "3"
+meaning = "Simple cyst of liver"
+benign = true
+colour = [80, 200, 80]
+[[class]]
+name = "metastasis"
+snomed = "4"
+meaning = "Metastatic malignant neoplasm to liver"
+benign = false
+colour = [235, 90, 170]
+"""
+
+
+def test_a_site_with_four_classes_of_its_own_imports_its_rois_and_has_its_report(tmp_path, monkeypatch):
+    (tmp_path / "classes.toml").write_text(FOUR)
+    monkeypatch.setenv("LESIONLABEL_CLASS_FILE", str(tmp_path / "classes.toml"))
+    rng, names = np.random.default_rng(1), ("FNH", "HCC", "simple cyst", "metastasis")
+    with (tmp_path / "rois.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "patient", "class", "diameter_px", "proof", "spacing_mm"])
+        for number in range(36):
+            np.save(tmp_path / f"{number}.npy", rng.normal(40 + 30 * (number % 4), 15, (40, 40)))
+            writer.writerow([f"{number}.npy", f"patient {number}", names[number % 4], 20 + number % 5, "pathology", 0.8])
+    cohort = str(tmp_path / "cohort.npz")
+    done = CliRunner().invoke(app, ["import-rois", str(tmp_path / "rois.csv"), "--out", cohort], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    arms = ("--arms", "words,mean,diameter", "--seeds", "2", "--jobs", "1")
+    run("--cohort", cohort, "--out", str(tmp_path / "out"), *arms)
+    found = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert found["class_names"] == list(names)
+    assert found["tested"] == 36
+    mean = next(figures for figures in found["figures"] if figures["arm"] == "mean")
+    assert mean["accuracy"]["low"] > 0.25
+    assert np.shape(mean["confusion"]) == (4, 4)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "simple cyst" in page
+    assert "patient 1" not in page
+    # Another class list than the cohort's is refused before anything is written.
+    monkeypatch.delenv("LESIONLABEL_CLASS_FILE")
+    with pytest.raises(InputError, match="LESIONLABEL_CLASS_FILE"):
+        run("--cohort", cohort, "--out", str(tmp_path / "other"), *arms)
+    assert not (tmp_path / "other").exists()
+
+
+def test_shuffled_labels_give_chance_and_the_interval_covers_it(tmp_path):
+    everyone = make_cohort(dict.fromkeys(("cyst", "metastasis", "hemangioma"), 30), seed=7)
+    order = np.random.default_rng(0).permutation(len(everyone))
+    shuffled = [replace(x, label=everyone.lesions[i].label) for x, i in zip(everyone, order, strict=True)]
+    accuracy = {}
+    for name, cohort in (("true", everyone), ("shuffled", Cohort(tuple(shuffled), everyone.class_names))):
+        save_cohort(cohort, tmp_path / f"{name}.npz")
+        out = tmp_path / name
+        run("--cohort", f"{out}.npz", "--arms", "words,mean", "--seeds", "2", "--jobs", "1", "--out", str(out))
+        figures = json.loads((out / "results.json").read_text())["figures"]
+        accuracy[name] = {one["arm"]: one["accuracy"] for one in figures}
+    for arm in ("words", "mean"):
+        assert accuracy["true"][arm]["low"] > 1 / 3
+        assert accuracy["shuffled"][arm]["low"] < 1 / 3 < accuracy["shuffled"][arm]["high"]
+
+
+def gone(group):
+    """Whether no process of a group is left within half a minute."""
+    for _ in range(300):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX")
+def test_ctrl_c_ends_every_process_in_good_order_and_says_how_to_go_on(cohort, tmp_path):
+    command = [sys.executable, "-c", "from lesionlabel.cli.main import main; main()", "experiment", "--cohort", cohort]
+    command += ["--arms", "classic,duplicates", "--jobs", "2", "--out", str(tmp_path / "out")]
+    # As a terminal does it: the signal reaches the whole group.
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as running:
+        assert running.stdout is not None
+        while "%  fresh lesions" not in (line := running.stdout.readline()):
+            assert line, running.communicate()
+        os.killpg(running.pid, signal.SIGINT)
+        _, complaint = running.communicate(timeout=120)
+        assert running.returncode == 2
+        assert complaint.strip().endswith("The same command with --resume goes on from here.")
+        assert "Traceback" not in complaint
+        assert gone(running.pid)
+    assert (tmp_path / "out" / "pools" / "fresh.npz").exists()

@@ -16,6 +16,7 @@ from lesionlabel.experiment.profiles import PROFILES
 from lesionlabel.lesions.classes import DEFAULT_CLASSES, ClassList
 from lesionlabel.lesions.cohort import Cohort, CohortLesion
 from lesionlabel.lesions.errors import InputError
+from lesionlabel.lesions.lesion import Proof
 from lesionlabel.lesions.roi import Context
 
 PROFILE = replace(PROFILES["paper"], fresh=6000)
@@ -28,7 +29,7 @@ def cohort_of(n: int = 60, per_patient: int = 1) -> Cohort:
     """Lesion i has class i mod 3."""
     context = Context(np.zeros((8, 8), dtype=np.float32), (4.0, 4.0), 4.0, 0.75)
     names = tuple(DEFAULT_CLASSES.names)
-    lesions = [CohortLesion(f"lesion-{i}", f"p{i // per_patient}", names[i % 3], context) for i in range(n)]
+    lesions = [CohortLesion(f"lesion-{i}", f"p{i // per_patient}", names[i % 3], context, Proof.PATHOLOGY) for i in range(n)]
     return Cohort(tuple(lesions), names)
 
 
@@ -36,7 +37,8 @@ def outcomes_of(cohort: Cohort, logits: Logits, *, simulated: bool = False, **ch
     seeds = len(next(iter(logits.values())))
     points = tuple(dict.fromkeys(point for _, point in logits))
     plan = Plan(PROFILE, points, tuple(range(seeds)), cohort.digest, cohort.class_names, simulated, "0")
-    values = {"fresh": {}, "features": {}, "sizes": {}, "tested": np.ones(len(cohort), dtype=bool), **changes}
+    every = np.ones(len(cohort), dtype=bool)
+    values = {"fresh": {}, "features": {}, "sizes": {}, "tested": every, "decided_blind": every, **changes}
     folds = np.tile(np.arange(len(cohort)) % 3, (seeds, 1))
     return Outcomes(cohort, plan, folds, logits, generators=[], seconds={}, wall_seconds=0.0, warnings=(), **values)
 
@@ -165,14 +167,37 @@ def test_lesions_whose_reader_saw_the_answer_change_nothing():
     tested = np.arange(40) < 30
     one, other = with_wrong(cohort, 0, 1), with_wrong(cohort, 5)
     logits: Logits = {("steps", GAN): one, ("steps", DUPLICATES): other}
-    before = analyse(outcomes_of(cohort, logits, tested=tested), DEFAULT_CLASSES, 0)
+    before = analyse(outcomes_of(cohort, logits, tested=tested, decided_blind=tested), DEFAULT_CLASSES, 0)
     changed = {key: np.where(tested[None, :, None], value, -value) for key, value in logits.items()}
-    after = analyse(outcomes_of(cohort, changed, tested=tested), DEFAULT_CLASSES, 0)
+    after = analyse(outcomes_of(cohort, changed, tested=tested, decided_blind=tested), DEFAULT_CLASSES, 0)
     assert before.primary == after.primary
     assert before.figures[0].accuracy == after.figures[0].accuracy
     assert before.figures[0].accuracy.of == 30
     with pytest.raises(InputError, match="none may be tested"):
         analyse(outcomes_of(cohort, logits, tested=np.zeros(40, dtype=bool)), DEFAULT_CLASSES, 0)
+
+
+def test_the_verdict_rests_on_strong_proof_and_the_weaker_stands_beside():
+    cohort = cohort_of(40)
+    strong = np.arange(40) < 30
+    one, other = with_wrong(cohort, *range(30, 40)), with_wrong(cohort, *range(8))
+    logits: Logits = {("steps", GAN): one, ("steps", DUPLICATES): other}
+    found = analyse(outcomes_of(cohort, logits, tested=strong), DEFAULT_CLASSES, 0)
+    assert found.primary is not None
+    assert found.with_weaker_proof is not None
+    assert found.primary.difference.value == pytest.approx(8 / 30)
+    assert found.with_weaker_proof.difference.value == pytest.approx(-2 / 40)
+    assert "is better than" in found.verdict
+    assert found.figures[0].accuracy.of == 30
+    assert analyse(outcomes_of(cohort, logits), DEFAULT_CLASSES, 0).with_weaker_proof is None
+
+
+def test_a_verdict_on_readers_opinion_says_so():
+    cohort = cohort_of(40)
+    opinion = Cohort(tuple(replace(x, proof=Proof.CONSENSUS) for x in cohort), cohort.class_names)
+    logits: Logits = {("steps", GAN): with_wrong(cohort, 0), ("steps", DUPLICATES): with_wrong(cohort, 1)}
+    assert "readers' opinion" in analyse(outcomes_of(opinion, logits), DEFAULT_CLASSES, 0).verdict
+    assert "readers' opinion" not in analyse(outcomes_of(cohort, logits), DEFAULT_CLASSES, 0).verdict
 
 
 def test_all_secondary_comparisons_are_corrected_together_and_only_they():

@@ -59,3 +59,31 @@ def test_any_number_of_classes_will_do(cohort, arm, classes):
     found = BASELINES[arm](fold.training, fold.test, 0)
     assert found.shape == (len(fold.test), len(classes))
     assert np.isfinite(found).all()
+
+
+def test_a_lesion_of_unknown_pixel_size_changes_no_others_answer(cohort):
+    fold = cut_fold(cohort, 3, 0, 0, 0)
+    first = fold.test.lesions[0]
+    unknown = replace(first, context=replace(first.context, spacing_mm=0.0))
+    changed = Cohort((unknown, *fold.test.lesions[1:]), NAMES)
+    before, after = (BASELINES["diameter"](fold.training, test, 0) for test in (fold.test, changed))
+    np.testing.assert_array_equal(before[1:], after[1:])
+    assert np.isfinite(after[0]).all()
+
+
+def test_a_lesion_smaller_than_a_pixel_has_the_mean_of_the_nearest(cohort):
+    fold = cut_fold(cohort, 3, 0, 0, 0)
+    first = fold.test.lesions[0]
+    x, y = first.context.centre
+    tiny = replace(first, context=replace(first.context, centre=(x + 0.5, y + 0.5), diameter_px=0.5))
+    assert np.isfinite(BASELINES["mean"](fold.training, Cohort((tiny,), NAMES), 0)).all()
+
+
+def test_visual_words_are_not_surer_than_they_are_right(cohort):
+    # With a temperature from training lesions alone: no worse than knowing nothing but that there are three classes.
+    losses = []
+    for number in range(3):
+        fold = cut_fold(cohort, 3, 0, number, 0)
+        found = BASELINES["words"](fold.training, fold.test, 0)
+        losses += (-found[np.arange(len(fold.test)), fold.test.labels]).tolist()
+    assert np.mean(losses) < np.log(3)

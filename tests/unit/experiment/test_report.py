@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lesionlabel.evaluation.crossval import decided_blind, headline_lesions
 from lesionlabel.evaluation.report import PHANTOM_SENTENCE
 from lesionlabel.experiment.analysis import analyse
 from lesionlabel.experiment.findings import Findings
@@ -103,7 +104,8 @@ def made_up(
             for network in networks
             for fold in range(3)
         ],
-        tested=np.array([lesion.saw_model is False for lesion in cohort]),
+        tested=headline_lesions(cohort),
+        decided_blind=decided_blind(cohort),
         seconds={"training": 3700.0, "images": 12.3},
         wall_seconds=95.0,
         warnings=("A patient has <7> lesions.",),

@@ -1,4 +1,7 @@
 import json
+import multiprocessing
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +12,7 @@ from lesionlabel.experiment.plan import ARMS, NOT_TRAINED, Point, Profile
 from lesionlabel.experiment.profiles import PROFILES, make_plan
 from lesionlabel.experiment.run import run_tasks
 from lesionlabel.experiment.tasks import Task, Work, all_tasks, needs, run_task
+from lesionlabel.lesions.cohort import save_cohort
 from lesionlabel.lesions.errors import InputError, IntegrityError, LeakError
 from lesionlabel.phantom.cohort import make_cohort
 from lesionlabel.settings import Settings
@@ -81,10 +85,15 @@ def test_every_arm_answers_for_every_lesion_from_networks_that_had_not_seen_its_
         assert made.patients
         assert not test & set(made.patients)
 
-    # Its generators said to have seen a patient of the test: no arm takes their images, and no report shows them.
+    # What a generator that makes one picture only brought to the arms is not hidden.
     [first] = [t for t in tasks if t.kind == "generators" and t.network == "dcgan" and t.fold == 0]
     record = work.folder / first.path
     content = json.loads(record.read_bytes())
+    record.write_text(json.dumps({**content, "diversity": {"cyst": 0.01, "metastasis": 0.9, "hemangioma": 0.9}}))
+    assert any("dcgan in seed 0, fold 1: cyst 1%" in warning for warning in collect(work, 1.0, ()).warnings)
+    record.write_text(json.dumps(content))
+
+    # Its generators said to have seen a patient of the test: no arm takes their images, and no report shows them.
     seen = cohort.patients[int(np.flatnonzero(outcomes.folds[0] == 0)[0])]
     record.write_text(json.dumps({**content, "patients": [*content["patients"], seen]}))
     answer = Task("answers", 0, 0, schedule="steps", point=Point("dcgan", 6, 6))
@@ -151,3 +160,66 @@ def test_an_arm_that_is_not_known_is_refused_and_patients_have_no_oracle(cohort)
     assert not any(task.kind == "pool" for task in all_tasks(plan))
     # The filter's classifier is trained though nobody asked for the arm.
     assert Point("classic", 500) in make_plan(cohort, "quick", ("filtered",), None).points
+
+
+def test_a_process_that_is_ended_from_outside_is_told_and_the_rest_stays(work, cohort):
+    small = replace(work, plan=plan_of(cohort, ("mean", "diameter")))
+
+    def end(task, done, of, left):
+        for process in multiprocessing.active_children():
+            process.kill()
+
+    with pytest.raises(StoppedError, match=r"ended from outside.*--resume"):
+        run_tasks(small, 1, end)
+    finished = {path: path.stat().st_mtime_ns for path in small.folder.rglob("*-f*.npz")}
+    assert finished
+    told = []
+    run_tasks(small, 1, lambda task, *_: told.append(task))
+    assert len(told) == len(all_tasks(small.plan)) - len(finished)
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from lesionlabel.experiment.profiles import make_plan
+from lesionlabel.experiment.run import run_tasks
+from lesionlabel.experiment.tasks import Work
+from lesionlabel.lesions.cohort import load_cohort
+from lesionlabel.settings import Settings
+from lesionlabel.training.hooks import StoppedError
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    cohort = load_cohort(folder / "cohort.npz")
+    work = Work(cohort, make_plan(cohort, "quick", ("mean", "diameter"), 1), Settings(home=folder / "home"), folder / "out")
+    told = []
+    try:
+        run_tasks(work, 1, lambda *_: told.append(_), should_stop=lambda: bool(told))
+    except StoppedError:
+        pass
+    # No file may grow beyond this: what the system says of it is what it says of a full disk, but for the number.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+    try:
+        run_tasks(work, 1, lambda *_: None)
+    except StoppedError as error:
+        print(error)
+    print(len(list((folder / "out").rglob("*-f*.npz"))), "finished", flush=True)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    run_tasks(work, 1, lambda *_: None)
+    print(len(list((folder / "out").rglob("*-f*.npz"))), "finished")
+"""
+
+
+def test_a_disk_without_room_is_told_and_the_run_goes_on_after_room_was_made(cohort, tmp_path):
+    save_cohort(cohort, tmp_path / "cohort.npz")
+    (tmp_path / "full.py").write_text(FULL_DISK)
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "full.py"), str(tmp_path)], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    first, then, end = done.stdout.splitlines()
+    assert "make room, then go on with --resume" in first
+    assert 1 <= int(then.split()[0]) < 6
+    assert end == "6 finished"
+    assert "Traceback" not in done.stderr
