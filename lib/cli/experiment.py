@@ -15,7 +15,7 @@ def experiment(
     cohort: Annotated[Path | None, typer.Option(help="a cohort file (.npz)")] = None,
     studies: Annotated[Path | None, typer.Option(help="the studies folder with the curated lesions")] = None,
     kind: Annotated[str | None, typer.Option(help="with --studies: patients or phantom, where both are there")] = None,
-    profile: Annotated[str, typer.Option(help="quick (minutes, reduced), or paper (Frid-Adar's settings; for a GPU)")] = "quick",
+    profile: Annotated[str, typer.Option(help="quick (minutes), evening (hours), paper (Frid-Adar's; for a GPU)")] = "quick",
     arms: Annotated[str | None, typer.Option(help="arms by commas; all of them if not given")] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="how many; the profile's number if not given")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="processes side by side; else one per CPU core, or 2 on a GPU")] = None,
@@ -32,7 +32,7 @@ def experiment(
     from lesionlabel.experiment.plan import ARMS
     from lesionlabel.experiment.profiles import make_plan
     from lesionlabel.experiment.report import write_report
-    from lesionlabel.experiment.run import run_tasks
+    from lesionlabel.experiment.run import cannot_write, run_tasks
     from lesionlabel.experiment.tasks import Task, Work, all_tasks
     from lesionlabel.lesions.errors import InputError
     from lesionlabel.networks.device import pick_device
@@ -43,10 +43,12 @@ def experiment(
     lesions = read_cohort(cohort, studies, kind, settings)
     print(describe_cohort(lesions))
     asked = tuple(ARMS) if arms is None else tuple(part.strip() for part in arms.split(","))
-    plan = make_plan(lesions, profile, asked, seeds)
+    plan = make_plan(lesions, profile, asked, seeds, settings.device)
     warnings = check_experiment(lesions, plan, settings.classes)
     for warning in warnings:
         print(f"Note: {warning}")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file. Give a folder as --out.")
     if out.exists() and any(out.iterdir()) and not resume:
         raise InputError(f"{out} is not empty. Give --resume to go on with the experiment in it, or another --out.")
     # Checkpoints, snapshots and the like of the experiment's own trainings stay below its folder.
@@ -63,7 +65,10 @@ def experiment(
         seconds = run_tasks(work, jobs, told, should_stop=should_stop)
     outcomes = collect(work, seconds, warnings)
     findings = analyse(outcomes, settings.classes, plan.seeds[0])
-    write_report(outcomes, findings, settings.classes, out)
+    try:
+        write_report(outcomes, findings, settings.classes, out)
+    except OSError as error:
+        raise cannot_write(error) from error
     for part, took in sorted(outcomes.seconds.items(), key=lambda item: -item[1]):
         print(f"{took:8.0f} s  {part}")
     print(f"\n{findings.verdict}\n{out / 'report.html'}. Not for clinical use.")

@@ -1,4 +1,4 @@
-"""`lesionlabel models list|show|promote` and `lesionlabel generators list|show|promote`."""
+"""`lesionlabel models list|show|compare|promote` and `lesionlabel generators list|show|promote`."""
 
 from __future__ import annotations
 
@@ -53,17 +53,47 @@ def show_model(version: str) -> None:
     print_promotions(versions, version)
 
 
+@models_app.command("compare")
+def compare_model(version: str) -> None:
+    """Hold a version against what serves, on lesions that neither has learned from, and say whether it may take its place.
+
+    One version is compared on a snapshot; asked again, the answer is the same. Where the serving version has seen the lesions,
+    its recipe is trained again without them, which takes as long as a training.
+    """
+    from lesionlabel.cli.gate_page import gate_page
+    from lesionlabel.cli.lesions import teller
+    from lesionlabel.lesions.files import write_atomically
+    from lesionlabel.registry.compare import compare_with_champion
+    from lesionlabel.settings import Settings
+    from lesionlabel.training.hooks import stopping_on_signals
+
+    settings = Settings()
+    with stopping_on_signals() as should_stop:
+        decision, tested = compare_with_champion(settings, version, progress=teller(), should_stop=should_stop)
+    page = settings.home / "gate" / f"{decision.candidate}-against-{decision.champion}.html"
+    html, text = gate_page(decision, tested)
+    write_atomically(page, html.encode())
+    print(text)
+    print(f"{page} shows every lesion that was won or lost. Not for clinical use.")
+
+
 @models_app.command("promote")
 def promote_model(
     version: str,
     by: Annotated[str, typer.Option(help="who decides it")],
     reason: Annotated[str, typer.Option(help="why; kept for ever")],
+    reader: Annotated[str, typer.Option(help="a second person, who has seen every lesion that was won or lost")] = "",
+    accept: Annotated[list[str] | None, typer.Option(help="a malignant lesion called benign that the reader accepts")] = None,
+    override: Annotated[bool, typer.Option("--override", help="against the gate; recorded with the reason")] = False,
 ) -> None:
-    """Let a version serve from now on, also in a running server. To roll back, promote an earlier one."""
+    """Let a version serve from now on, also in a running server. It must have been compared with the one that serves.
+
+    A version that served before needs no comparison: that is how to roll back.
+    """
     from lesionlabel.registry.versions import Versions
     from lesionlabel.settings import Settings
 
-    info = Versions(Settings()).promote(version, by, reason)
+    info = Versions(Settings()).promote(version, by, reason, reader=reader, accepts=accept or (), override=override)
     print(f"{info.version} serves from now on.")
 
 
@@ -133,7 +163,9 @@ def print_promotions(versions: VersionStore[Any, Any], version: str) -> None:
     """Who let a version serve, when and why."""
     for entry in versions.promotions():
         if entry["version"] == version:
-            print(f"Promoted {entry['time']} by {entry['by']}: {entry['reason']}")
+            against = ", against the gate" if entry.get("override") else ""
+            reader = f" with {entry['reader']}" if entry.get("reader") else ""
+            print(f"Promoted {entry['time']} by {entry['by']}{reader}{against}: {entry['reason']}")
 
 
 def _share(interval: dict[str, float]) -> str:

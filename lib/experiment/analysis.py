@@ -107,12 +107,16 @@ def secondary_pairs(profile: Profile) -> list[tuple[Schedule, Point, Point]]:
 
 def verdict(primary: Comparison | None, plan: Plan, *, opinion_only: bool = False) -> str:
     """What the primary comparison says, in one plain sentence. opinion_only: no tested lesion is proven but by readers."""
-    tail = "; these are simulated lesions, and a phantom result says nothing about patients." if plan.simulated else "."
+    tail = "."
+    if plan.simulated:
+        tail = "; this is one cohort of simulated lesions, and a phantom result says nothing about patients."
+    if plan.profile.demonstration:
+        tail = f"; trained far too little to say anything about the method{tail}"
     if opinion_only:
         tail = f"; no lesion is proven by pathology, follow-up or other imaging, so that this rests on readers' opinion{tail}"
     if primary is None:
         first, second = plan.profile.primary
-        return f"Nothing is concluded: {first.title} or {second.title} was not run at equal steps{tail}"
+        return f"Nothing is concluded: {first.title} or {second.title} was not run, or did not finish, at equal steps{tail}"
     first, second = primary.first.title, primary.second.title
     value, low, high = (
         round(100 * x, 1) + 0.0 for x in (primary.difference.value, primary.difference.low, primary.difference.high)
@@ -149,7 +153,8 @@ def _figures(outcomes: Outcomes, schedule: Schedule, point: Point, tested: _Test
     log_losses = -np.log(np.maximum(probabilities[:, np.arange(len(labels)), labels], 1e-12))
     sensitivities = np.stack([draws.means(right, labels == c) for c in range(len(classes)) if (labels == c).any()])
     confusion = np.zeros((len(classes), len(classes)))
-    np.add.at(confusion, (np.broadcast_to(labels, predicted.shape), predicted), 1 / len(predicted))
+    shares = np.broadcast_to(draws.lesions[0] / len(predicted), predicted.shape)
+    np.add.at(confusion, (np.broadcast_to(labels, predicted.shape), predicted), shares)
     of = float(draws.lesions[0].sum())
     every = range(len(classes))
     accuracies = draws.means(right)

@@ -7,14 +7,15 @@ import math
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from lesionlabel.evaluation.crossval import decided_blind, headline_lesions
+from lesionlabel.evaluation.outcome import Outcome
 from lesionlabel.experiment.fold_generators import SHOWN, read_record, read_rois
 from lesionlabel.experiment.outcomes import FloatArray, FoldGenerators, Outcomes, Size
 from lesionlabel.experiment.plan import Point, Schedule
+from lesionlabel.experiment.reading import reading
 from lesionlabel.experiment.sets import partition
 from lesionlabel.experiment.tasks import Task, Work, all_tasks
 from lesionlabel.lesions.errors import IntegrityError
@@ -22,7 +23,7 @@ from lesionlabel.training.gan_config import LEAST_DIVERSITY
 
 
 def collect(work: Work, wall_seconds: float, warnings: tuple[str, ...]) -> Outcomes:
-    """The outcomes of finished tasks. Raises IntegrityError when a result is missing or damaged, LeakError."""
+    """The outcomes of finished tasks; a training set that failed in a fold is left out. Raises IntegrityError, LeakError."""
     plan, cohort = work.plan, work.cohort
     folds = np.array([partition(cohort, plan.profile.folds, seed) for seed in plan.seeds])
     shape = (len(plan.seeds), len(cohort), len(plan.class_names))
@@ -33,7 +34,11 @@ def collect(work: Work, wall_seconds: float, warnings: tuple[str, ...]) -> Outco
     kept: list[dict[str, float]] = []
     trained: defaultdict[tuple[Schedule, Point], list[Size]] = defaultdict(list)
     generators: list[FoldGenerators] = []
+    failed = {task: _reason(work, task) for task in all_tasks(plan) if (work.folder / task.failure).exists()}
+    left_out = {(task.schedule, task.point) for task in failed}
     for task in all_tasks(plan):
+        if task in failed or (task.schedule, task.point) in left_out - {(None, None)}:
+            continue
         row = plan.seeds.index(task.seed) if task.kind != "pool" else 0
         if task.kind == "generators":
             made = _generators(work, task, np.flatnonzero(folds[row] == task.fold))
@@ -46,7 +51,7 @@ def collect(work: Work, wall_seconds: float, warnings: tuple[str, ...]) -> Outco
         key = task.schedule, task.point
         found, record = _read(work.folder / task.path)
         if not np.array_equal(found["at"], np.flatnonzero(folds[row] == task.fold)):
-            raise IntegrityError(f"{work.folder / task.path} is of another fold. Delete it, and the run makes it again.")
+            raise IntegrityError(f"{work.folder / task.path} is of another fold. Delete it and go on with --resume.")
         logits.setdefault(key, np.full(shape, np.nan))[row, found["at"]] = found["logits"]
         if "fresh" in found:
             empty = np.full((len(plan.seeds), plan.profile.folds), np.nan)
@@ -74,8 +79,49 @@ def collect(work: Work, wall_seconds: float, warnings: tuple[str, ...]) -> Outco
         decided_blind=decided_blind(cohort),
         seconds=dict(seconds),
         wall_seconds=wall_seconds,
-        warnings=(*warnings, *_filtered(kept), *_collapsed(generators)),
+        warnings=(*warnings, *_failed(failed), *_filtered(kept), *_collapsed(generators), *_unfit(generators)),
     )
+
+
+def _reason(work: Work, task: Task) -> str:
+    with reading(work.folder / task.failure):
+        return (work.folder / task.failure).read_text(encoding="utf-8")
+
+
+def _failed(failed: dict[Task, str]) -> list[str]:
+    """Which training sets are in no figure because a training diverged."""
+    points = dict.fromkeys((task.schedule, task.point) for task in failed if task.point is not None)
+    told = []
+    for schedule, point in points:
+        task, reason = next((t, why) for t, why in failed.items() if (t.schedule, t.point) == (schedule, point))
+        assert point is not None
+        told.append(
+            f"{point.title} by {schedule} is left out: it did not finish in seed {task.seed}, fold {task.fold + 1}. {reason}"
+        )
+    return told
+
+
+def _unfit(generators: list[FoldGenerators]) -> list[str]:
+    """Which of the measured generators copy patients, or tell who was in their training."""
+    measured = [made for made in generators if made.memorisation is not None]
+    found = [
+        f"{made.network} in seed {made.seed}, fold {made.fold + 1}: {name}"
+        for made in measured
+        for name, check in (made.memorisation or {}).items()
+        if check["outcome"] == Outcome.UNFIT
+    ]
+    found += [
+        f"{made.network} in seed {made.seed}, fold {made.fold + 1}: membership"
+        for made in measured
+        if (made.membership or {}).get("leaks")
+    ]
+    if not found:
+        return []
+    unmeasured = len(generators) - len(measured)
+    return [
+        f"Generators copy training patients or tell who they were, and would not be let through: {'; '.join(found)}. Their "
+        f"images are in the arms all the same. {unmeasured} of {len(generators)} folds' generators were not measured."
+    ]
 
 
 def _filtered(kept: list[dict[str, float]]) -> list[str]:
@@ -128,11 +174,6 @@ def _generators(work: Work, task: Task, test: np.ndarray) -> FoldGenerators:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            found = {name: archive[name] for name in archive.files}
+    with reading(path), np.load(path, allow_pickle=False) as archive:
+        found = {name: archive[name] for name in archive.files}
         return found, json.loads(found["record"].tobytes())
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise IntegrityError(
-            f"{path} is missing or damaged ({error}). Delete it, and the same command makes it again."
-        ) from error

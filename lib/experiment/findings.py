@@ -16,7 +16,7 @@ class PointFigures:
     """Figures of one training set, means over seeds; intervals over patients, seeds resampled inside.
 
     of_seeds: accuracy of each seed. sensitivity, specificity, auc: by class, None where no tested lesion bears on it; auc of one
-    class against the rest. macro_sensitivity: mean over classes. confusion: (true, predicted), mean number of lesions over seeds.
+    class against the rest. macro_sensitivity: mean over classes. confusion: (true, predicted), weighted lesions, mean over seeds.
     slope: of the calibration, 1 is best, below 1 too sure, None where it cannot be fitted. fresh: accuracy on fresh phantom
     lesions, over seeds and folds. right: (seeds, tested lesions).
     """

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from lesionlabel.augment.classic import originals
 from lesionlabel.evaluation.generator_report import measure_generator
 from lesionlabel.experiment.plan import Profile
+from lesionlabel.experiment.reading import reading
 from lesionlabel.experiment.sets import Fold, partition
 from lesionlabel.imaging.synthetic import PREFIX
 from lesionlabel.lesions.cohort import Cohort
-from lesionlabel.lesions.errors import IntegrityError
 from lesionlabel.lesions.files import write_atomically
 from lesionlabel.lesions.splits import refuse_leak
 from lesionlabel.networks.gans import Arm
@@ -117,23 +117,23 @@ def make_fold_generators(
 def read_rois(folder: Path, test: Cohort) -> dict[int, Tensor]:
     """The ROIs (n, 1, 64, 64) of each class index. Raises LeakError when their generators have seen a patient of test."""
     refuse_leak(read_record(folder)["patients"], test.patients)
-    with np.load(folder / f"{PREFIX}rois.npz", allow_pickle=False) as archive:
+    path = folder / f"{PREFIX}rois.npz"
+    with reading(path), np.load(path, allow_pickle=False) as archive:
         return {int(index): torch.from_numpy(archive[index].astype(np.float32))[:, None] for index in archive.files}
 
 
 def read_record(folder: Path) -> Mapping[str, Any]:
     """What is known of a fold's generators: network, patients, seconds and, where they were measured, the reports."""
-    try:
-        return json.loads((folder / RECORD).read_bytes())
-    except (OSError, ValueError) as error:
-        raise IntegrityError(
-            f"{folder / RECORD} cannot be read ({error}). Delete the folder, and the run makes it again."
-        ) from error
+    path = folder / RECORD
+    with reading(path):
+        return json.loads(path.read_bytes())
 
 
 def read_answers(folder: Path) -> NDArray[np.float64]:
     """Logarithms of probabilities (test lesions, classes) of the ACGAN's discriminator."""
-    return np.load(folder / "discriminator.npy", allow_pickle=False)
+    path = folder / "discriminator.npy"
+    with reading(path):
+        return np.load(path, allow_pickle=False)
 
 
 def _answers(discriminator: nn.Module, rois: Tensor) -> NDArray[np.float64]:

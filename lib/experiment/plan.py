@@ -77,7 +77,7 @@ class Profile:
     steps, learning_rate, batch: of the classifier, under either schedule. width, gan_steps: of the generators; gan_steps None for
     the paper's epochs, and twice as many for the ACGAN. gan_amount: classic augmentations that generators learn from.
     measured_seeds: seeds whose generators are measured. fresh: lesions of the phantom that no fold has seen. reduced: what is
-    less than in the paper, in words.
+    less than in the paper, in words. demonstration: whether it shows a report only, whose figures say nothing of the method.
     """
 
     name: str
@@ -98,9 +98,13 @@ class Profile:
     schedules: tuple[Schedule, ...] = SCHEDULES
     folds: int = 3
     reduced: tuple[str, ...] = ()
+    demonstration: bool = False
 
     def points(self, arms: Sequence[str], drawn: bool) -> tuple[Point, ...]:
-        """Every training set of the arms, in the order of a report. Raises InputError for an unknown arm."""
+        """Every training set of the arms, in the order of a report, and no augmentation beside every arm that trains a network.
+
+        Raises InputError for an unknown arm, and for an oracle alone where no phantom draws one.
+        """
         strange = [arm for arm in arms if arm not in ARMS]
         if strange:
             raise InputError(f"Unknown arm {strange[0]!r}. Allowed: {', '.join(ARMS)}.")
@@ -118,10 +122,12 @@ class Profile:
                 found.append(Point(arm, 0, self.fixed_added))
             else:
                 found.append(Point(arm, self.fixed_classic, self.fixed_added))
-        filter_point = Point("classic", self.fixed_classic)
-        if "filtered" in arms and filter_point not in found:
-            found.insert(0, filter_point)
-        return tuple(found)
+        if not found:
+            raise InputError("Only a phantom whose preset and variant are known has an oracle. Ask for other arms.")
+        beside = [Point("classic", self.fixed_classic)] if "filtered" in arms else []
+        if any(point.arm not in NOT_TRAINED for point in found):
+            beside.insert(0, Point("classic"))
+        return (*(point for point in beside if point not in found), *found)
 
     @property
     def primary(self) -> tuple[Point, Point]:
@@ -133,8 +139,8 @@ class Profile:
 class Plan:
     """A profile with what was chosen of it. seeds: the numbers of the seeds, each of which draws its own partition.
 
-    cohort: the snapshot's hash. simulated: whether its lesions are the phantom's. drawn: whether the phantom also draws all of
-    its classes, so that fresh lesions can be had.
+    cohort: the snapshot's hash. simulated: whether its lesions are a phantom's. phantom: the preset and variant that drew them,
+    where they are known, so that fresh lesions can be had. device, torch: what trains, and its version.
     """
 
     profile: Profile
@@ -144,7 +150,14 @@ class Plan:
     class_names: tuple[str, ...]
     simulated: bool
     code_version: str
-    drawn: bool = False
+    device: str
+    torch: str
+    phantom: tuple[str, str] | None = None
+
+    @property
+    def drawn(self) -> bool:
+        """Whether fresh lesions of the cohort's phantom can be drawn."""
+        return self.phantom is not None
 
     @property
     def filter_point(self) -> Point:

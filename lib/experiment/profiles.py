@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from types import MappingProxyType
 
 from lesionlabel.evaluation.crossval import is_simulated
 from lesionlabel.experiment.plan import Plan, Profile
+from lesionlabel.experiment.pools import phantom_of
 from lesionlabel.lesions.cohort import Cohort
 from lesionlabel.networks.dcgan import PAPER_WIDTH
+from lesionlabel.networks.device import pick_device
 from lesionlabel.phantom.lesions import DRAWN_CLASSES
 from lesionlabel.registry.manifest import code_version
 from lesionlabel.registry.profiles import find_profile
@@ -52,7 +55,6 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
             measured_seeds=1,
             fresh=600,
             reduced=(
-                "3 seeds instead of 5",
                 "classic amounts 0, 500 and 2000 a fold instead of nine up to 15000",
                 "300 and 1500 synthetic ROIs a fold instead of six amounts up to 12000",
                 "every other arm at 500 classic and 300 synthetic ROIs a fold instead of 5000 and 3000",
@@ -79,7 +81,6 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
             measured_seeds=0,
             fresh=300,
             reduced=(
-                "2 seeds instead of 5",
                 "classic amounts 0 and 500 a fold instead of nine up to 15000",
                 "300 synthetic ROIs a fold instead of six amounts up to 12000",
                 "2 epochs instead of 150, or 160 steps instead of 37800, with batches of 16 instead of 64, at learning rate 4e-3 "
@@ -88,28 +89,32 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
                 "generators not measured for quality and copies",
                 "300 fresh lesions of the phantom instead of 6000",
             ),
+            demonstration=True,
         ),
     }
 )
 
 
-def make_plan(cohort: Cohort, profile: str, arms: Sequence[str], seeds: int | None) -> Plan:
-    """The plan of an experiment on a cohort. seeds: how many, the profile's own number if None.
+def make_plan(cohort: Cohort, profile: str, arms: Sequence[str], seeds: int | None, device: str = "auto") -> Plan:
+    """The plan of an experiment on a cohort. seeds: how many, the profile's own number if None. device: as in Settings.
 
-    Raises InputError for an unknown profile or arm, and for a cohort that mixes simulated and real lesions.
+    Raises InputError for an unknown profile, arm or device, and for a cohort that mixes simulated and real lesions.
     """
     found = find_profile(PROFILES, profile)
     simulated = is_simulated(cohort)
-    if seeds is not None and seeds != found.seeds:
-        found = replace(found, seeds=seeds, reduced=(*found.reduced, f"{seeds} seed(s) as asked for"))
-    drawn = simulated and set(cohort.class_names) <= set(DRAWN_CLASSES)
+    found = replace(found, seeds=found.seeds if seeds is None else seeds)
+    if found.seeds < PROFILES["paper"].seeds:
+        found = replace(found, reduced=(f"{found.seeds} seed(s) instead of {PROFILES['paper'].seeds}", *found.reduced))
+    phantom = phantom_of(cohort) if simulated and set(cohort.class_names) <= set(DRAWN_CLASSES) else None
     return Plan(
         profile=found,
-        points=found.points(arms, drawn),
+        points=found.points(arms, phantom is not None),
         seeds=tuple(range(found.seeds)),
         cohort=cohort.digest,
         class_names=cohort.class_names,
         simulated=simulated,
         code_version=code_version(),
-        drawn=drawn,
+        device=pick_device(device).type,
+        torch=version("torch"),
+        phantom=phantom,
     )

@@ -19,6 +19,7 @@ from lesionlabel.experiment.results import answers_csv, results_json, versions
 from lesionlabel.lesions.classes import ClassList
 from lesionlabel.lesions.files import write_atomically
 
+DEMONSTRATION = "Its figures say nothing about the method: everything is trained far too little."
 IGNORED = (
     "Folds share training data, and patients of a fold share a network: the intervals and tests ignore both.",
     "Intervals are 95 %, over patients drawn with replacement, with seeds resampled inside. They hold for this cohort and these "
@@ -87,6 +88,8 @@ def _head(outcomes: Outcomes, findings: Findings) -> list[Block]:
             f"share.{whose}"
         )
     )
+    if plan.profile.demonstration:
+        blocks.append(Callout(f"The profile {plan.profile.name} shows what a report says. {DEMONSTRATION}"))
     if plan.profile.reduced:
         blocks += [Text("Reduced against the paper's settings:"), Bullets(plan.profile.reduced)]
     blocks += [Callout(warning) for warning in outcomes.warnings[:5]]
@@ -183,6 +186,7 @@ def _setup(outcomes: Outcomes) -> list[Block]:
     rows = {
         "snapshot, SHA-256": plan.cohort,
         "code": plan.code_version,
+        "trained on": f"{plan.device}, torch {plan.torch}" + (" (bfloat16 where it has it)" if plan.device != "cpu" else ""),
         "profile": profile.name,
         "seeds": ", ".join(str(seed) for seed in plan.seeds),
         "lesions tested": f"{tested} of {len(cohort)}" + (f", without {' and '.join(left_out)}" if left_out else ""),

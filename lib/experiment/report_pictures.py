@@ -33,7 +33,7 @@ def synthetic_samples(outcomes: Outcomes) -> Gallery | None:
             if rois is None or not len(rois):
                 continue
             what = f"{WORD}, no patient: {network}, {name}; seed {made.seed}, fold {made.fold + 1}"
-            strips.append(Picture(_png(burn_in(rois[:MOST_SAMPLES]), f"{WORDS}: samples of a generator."), "png", what, what))
+            strips.append(Picture(png(burn_in(rois[:MOST_SAMPLES]), f"{WORDS}: samples of a generator."), "png", what, what))
     return Gallery(strips) if strips else None
 
 
@@ -58,7 +58,7 @@ def most_often_wrong(outcomes: Outcomes, findings: Findings, keys: Sequence[tupl
             f"patient {lesion.patient}",
         ]
         cards.append(
-            Picture(_png(roi[None], whose), "png", f"ROI of lesion {lesion.lesion_id}, {lesion.label}.", "\n".join(lines))
+            Picture(png(roi[None], whose), "png", f"ROI of lesion {lesion.lesion_id}, {lesion.label}.", "\n".join(lines))
         )
     return Gallery(cards, cards=True)
 
@@ -69,7 +69,7 @@ def _calls(logits: NDArray[np.float64], names: Sequence[str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.most_common())
 
 
-def _png(rois: NDArray[np.float32], comment: str) -> bytes:
+def png(rois: NDArray[np.float32], comment: str) -> bytes:
     """ROIs (n, 64, 64) in [0, 1] side by side on white."""
     tiles = np.kron(np.rint(255 * np.clip(rois, 0, 1)).astype(np.uint8), np.ones((1, SCALE, SCALE), dtype=np.uint8))
     tiles = np.pad(tiles, ((0, 0), (0, 0), (0, GAP)), constant_values=255)

@@ -246,7 +246,7 @@ def _our_matrix(figures: PointFigures, classes: ClassList) -> Table:
         f"Ours: {figures.point.title}, by {figures.schedule}",
         ["true \\ predicted", *classes.names, "sensitivity"],
         rows,
-        note=f"Lesions, means over seeds. Accuracy {_percent(figures.accuracy, ' ')}, "
+        note=f"Lesions, weighted as in every figure, means over seeds. Accuracy {_percent(figures.accuracy, ' ')}, "
         f"{HARM} {_percent(figures.malignant_called_benign, ' ')}.",
     )
 

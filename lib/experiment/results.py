@@ -66,6 +66,8 @@ def results_json(outcomes: Outcomes, findings: Findings) -> str:
         "snapshot": plan.cohort,
         "code_version": plan.code_version,
         "versions": versions(),
+        "device": plan.device,
+        "phantom": plan.phantom,
         "profile": asdict(plan.profile),
         "seeds": list(plan.seeds),
         "class_names": list(plan.class_names),

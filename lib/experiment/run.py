@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import multiprocessing
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -16,7 +19,8 @@ from pathlib import Path
 import torch
 
 from lesionlabel.experiment.plan import NOT_TRAINED, Plan
-from lesionlabel.experiment.tasks import Task, Work, all_tasks, needs, run_task
+from lesionlabel.experiment.reading import reading
+from lesionlabel.experiment.tasks import Task, Work, all_tasks, is_done, needs, run_task
 from lesionlabel.lesions.cohort import load_cohort, save_cohort
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.lesions.files import write_atomically
@@ -40,7 +44,7 @@ def run_tasks(work: Work, jobs: int, told: TaskDone, *, should_stop: ShouldStop 
     claim(work)
     started = time.monotonic()
     tasks = all_tasks(work.plan)
-    done = {task for task in tasks if (work.folder / task.path).exists()}
+    done = {task for task in tasks if is_done(work, task)}
     waiting = [task for task in tasks if task not in done]
     progress = _Progress(work.plan, waiting)
     running: dict[Future[float], Task] = {}
@@ -63,10 +67,7 @@ def run_tasks(work: Work, jobs: int, told: TaskDone, *, should_stop: ShouldStop 
             "--resume and fewer --jobs."
         ) from None
     except OSError as error:
-        raise StoppedError(
-            f"A result cannot be written or read: {error.strerror or error}. What is finished stays: make room, then go on with "
-            "--resume."
-        ) from error
+        raise cannot_write(error) from error
     finally:
         # What still runs is ended, not awaited: it is done again, and generators go on from their checkpoints.
         for process in list((pool._processes or {}).values()) if running else []:
@@ -75,24 +76,41 @@ def run_tasks(work: Work, jobs: int, told: TaskDone, *, should_stop: ShouldStop 
     return time.monotonic() - started
 
 
+def cannot_write(error: OSError) -> StoppedError:
+    """What a user is told of a full or otherwise unwilling disk."""
+    room = " Make room, then" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else " Mend that, then"
+    return StoppedError(
+        f"A result cannot be written: {error.strerror or error}. What is finished stays.{room} go on with --resume."
+    )
+
+
 def claim(work: Work) -> None:
-    """Write plan and cohort into a new folder. Raises InputError when it holds another experiment's."""
+    """Write plan and cohort into a new folder.
+
+    Raises InputError when the folder holds another experiment's or anything else, IntegrityError when its plan or cohort is
+    damaged, StoppedError when it cannot be written.
+    """
     content = plan_json(work.plan)
-    path = work.folder / PLAN_FILE
-    if path.exists():
-        theirs = json.loads(path.read_bytes())
+    plan, cohort = work.folder / PLAN_FILE, work.folder / COHORT_FILE
+    if plan.exists():
+        with reading(plan):
+            theirs = dict(json.loads(plan.read_bytes()))
         differ = sorted(key for key in {*content, *theirs} if content.get(key) != theirs.get(key))
         if differ:
             raise InputError(
                 f"{work.folder} holds another experiment: it differs in {', '.join(differ)}. "
                 "Give another --out, or ask for the same."
             )
-        return
-    work.folder.mkdir(parents=True, exist_ok=True)
-    if any(work.folder.iterdir()):
+        if cohort.exists() and load_cohort(cohort).digest == work.cohort.digest:
+            return
+    # A start that was cut short leaves the cohort alone.
+    elif work.folder.exists() and {path.name for path in work.folder.iterdir()} - {COHORT_FILE}:
         raise InputError(f"{work.folder} is not empty and holds no experiment. Give another --out.")
-    save_cohort(work.cohort, work.folder / COHORT_FILE)
-    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+    try:
+        save_cohort(work.cohort, cohort)
+        write_atomically(plan, (json.dumps(content, indent=1) + "\n").encode())
+    except OSError as error:
+        raise cannot_write(error) from error
 
 
 def plan_json(plan: Plan) -> dict[str, object]:
@@ -136,12 +154,21 @@ _WORK: list[Work] = []
 def _start(folder: Path, plan: Plan, settings: Settings, jobs: int) -> None:
     """In each process: one thread where there are several processes, and the cohort read once.
 
-    Ctrl+C reaches every process of a terminal; the one that started these decides what becomes of them.
+    Ctrl+C reaches every process of a terminal; the one that started these decides what becomes of them. They end with it,
+    however it ends: nobody would wait for their results.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if jobs > 1:
         torch.set_num_threads(1)
     _WORK.append(Work(load_cohort(folder / COHORT_FILE), plan, settings, folder))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _do(task: Task) -> float:

@@ -29,7 +29,7 @@ from lesionlabel.networks.gans import Arm
 from lesionlabel.networks.paper_cnn import PaperCNN
 from lesionlabel.settings import Settings
 from lesionlabel.training.classifier import ClassifierConfig, train_classifier
-from lesionlabel.training.hooks import Progress, ShouldStop, never_stop, no_progress
+from lesionlabel.training.hooks import DivergedError, Progress, ShouldStop, never_stop, no_progress
 
 #: ROIs that go through a network at once when it answers.
 CHUNK = 256
@@ -57,6 +57,11 @@ class Task:
             return Path("generators") / f"{self.network}-{at}" / RECORD
         assert self.point is not None
         return Path("answers") / f"{self.schedule}" / f"{self.point.key}-{at}.npz"
+
+    @property
+    def failure(self) -> Path:
+        """A file beside the result's place that says why there is none and never will be."""
+        return self.path.with_suffix(".failed")
 
     @property
     def title(self) -> str:
@@ -110,14 +115,32 @@ def needs(task: Task, plan: Plan) -> list[Task]:
     return found
 
 
+def is_done(work: Work, task: Task) -> bool:
+    """Whether a task has its result, or is known never to have one."""
+    return any((work.folder / path).exists() for path in (task.path, task.failure))
+
+
 def run_task(work: Work, task: Task, *, progress: Progress = no_progress, should_stop: ShouldStop = never_stop) -> None:
-    """Do a task and write its result. Raises LeakError, InputError, DivergedError, StoppedError, OSError for a full disk."""
-    path = work.folder / task.path
+    """Do a task and write its result, or why there is none: a training that diverged would diverge again.
+
+    Raises LeakError, InputError, IntegrityError, StoppedError, OSError for a full disk.
+    """
+    try:
+        for need in needs(task, work.plan):
+            if (work.folder / need.failure).exists():
+                raise DivergedError(f"{need.title} did not finish: {(work.folder / need.failure).read_text(encoding='utf-8')}")
+        _run_task(work, task, progress, should_stop)
+    except DivergedError as error:
+        write_atomically(work.folder / task.failure, str(error).encode())
+
+
+def _run_task(work: Work, task: Task, progress: Progress, should_stop: ShouldStop) -> None:
+    path, plan = work.folder / task.path, work.plan
     if task.kind == "pool":
         assert task.pool is not None
-        profile = work.plan.profile
-        count = profile.fresh if task.pool == "fresh" else profile.fixed_added * (profile.folds - 1)
-        make_pool(task.pool, work.cohort, count, path)
+        assert plan.phantom is not None
+        count = plan.profile.fresh if task.pool == "fresh" else plan.profile.fixed_added * (plan.profile.folds - 1)
+        make_pool(task.pool, work.cohort, plan.phantom, count, plan.seeds[0], path)
         return
     fold = _fold(work, task.seed, task.fold)
     if task.kind == "generators":
@@ -126,11 +149,11 @@ def run_task(work: Work, task: Task, *, progress: Progress = no_progress, should
             work.cohort,
             fold,
             task.network,
-            work.plan.profile,
-            _wanted(work.plan, fold, task.network),
+            plan.profile,
+            _wanted(plan, fold, task.network),
             work.settings,
             path.parent,
-            measured=work.plan.seeds.index(task.seed) < work.plan.profile.measured_seeds,
+            measured=plan.seeds.index(task.seed) < plan.profile.measured_seeds,
             progress=progress,
             should_stop=should_stop,
         )
@@ -155,7 +178,7 @@ def _answer(work: Work, task: Task, fold: Fold, path: Path, progress: Progress, 
         trained = train_classifier(
             images,
             labels,
-            _config(plan, task, fold, work.settings.device),
+            training_of(plan, task, fold, work.settings.device),
             n_classes=len(plan.class_names),
             progress=progress,
             should_stop=should_stop,
@@ -216,7 +239,8 @@ def _wanted(plan: Plan, fold: Fold, network: Arm) -> int:
     return max(counts)
 
 
-def _config(plan: Plan, task: Task, fold: Fold, device: str) -> ClassifierConfig:
+def training_of(plan: Plan, task: Task, fold: Fold, device: str) -> ClassifierConfig:
+    """How a task's network is trained: alike in every arm of a fold, initial weights and order of draws included."""
     profile = plan.profile
     by_steps = task.schedule == "steps"
     return ClassifierConfig(

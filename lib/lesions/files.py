@@ -29,3 +29,13 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Add a line, on its own even after one that was cut short, and fsync."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cut_short = path.exists() and not path.read_bytes().endswith(b"\n")
+    with path.open("ab") as file:
+        file.write(b"\n" * cut_short + line + b"\n")
+        file.flush()
+        os.fsync(file.fileno())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from lesionlabel.evaluation.outcome import Outcome
 from lesionlabel.lesions.errors import InputError, NotFoundError
@@ -12,7 +12,7 @@ from lesionlabel.networks.gans import Generator
 from lesionlabel.registry.generator import LesionGenerator
 from lesionlabel.registry.generator_bundle import load_generator, save_generator
 from lesionlabel.registry.generator_manifest import GeneratorManifest
-from lesionlabel.registry.version_store import VersionInfo, VersionStore
+from lesionlabel.registry.version_store import Consent, VersionInfo, VersionStore
 from lesionlabel.registry.versions import starter_folder
 from lesionlabel.settings import Settings
 
@@ -74,7 +74,9 @@ class GeneratorVersions(VersionStore[GeneratorManifest, LesionGenerator]):
         folder = self.folder / manifest.version
         return VersionInfo(save_generator(folder, network, manifest, report, pictures), folder, False, False)
 
-    def refuse_promotion(self, manifest: GeneratorManifest) -> None:
+    def refuse_promotion(self, info: VersionInfo[GeneratorManifest], serving: str | None, consent: Consent) -> dict[str, Any]:
+        """As in VersionStore: a generator is held to its own measurements, against which nobody may decide."""
+        manifest = info.manifest
         if not manifest.memorisation or not manifest.quality:
             raise InputError(
                 f"{manifest.version} was never checked for copies of patients, so it is not promoted. Train it again."
@@ -88,6 +90,7 @@ class GeneratorVersions(VersionStore[GeneratorManifest, LesionGenerator]):
             raise InputError(
                 f"{manifest.version} is unfit: it copies training patients. It is not promoted. Use more lesions or fewer steps."
             )
+        return {"copies": str(manifest.outcome)}
 
     def _class_mismatch(self, manifest: GeneratorManifest) -> str | None:
         if manifest.class_names == self.makes and manifest.name == self.name:

@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
+
 from lesionlabel.evaluation.crossval import Recipe, check_size, cross_validate, decided_blind, fit, is_simulated
 from lesionlabel.evaluation.report import Report, make_report
 from lesionlabel.lesions.cohort import Cohort, take_snapshot
@@ -19,6 +21,7 @@ from lesionlabel.lesions.errors import InputError
 from lesionlabel.networks.paper_cnn import PaperCNN
 from lesionlabel.registry.bundle import save_bundle
 from lesionlabel.registry.bundle_folder import weights_digest
+from lesionlabel.registry.locked import LockedPatients
 from lesionlabel.registry.manifest import Manifest, code_version
 from lesionlabel.registry.profiles import find_profile
 from lesionlabel.registry.synthetic_set import SyntheticSet
@@ -80,11 +83,12 @@ def train_version(
 ) -> tuple[VersionInfo[Manifest], Trained]:
     """Train on the cohort and keep the result as a candidate version, which serves only once it is promoted.
 
-    synthetic: images that join every training set. Raises InputError when the cohort or the profile cannot be used, UnfitError,
-    LeakError when a generator behind synthetic has seen a patient of the cohort, DivergedError, StoppedError.
+    Locked patients' lesions do not train. synthetic: images that join every training set. Raises InputError when the cohort or
+    the profile cannot be used, UnfitError, LeakError when a generator behind synthetic has seen a patient of the cohort,
+    DivergedError, StoppedError.
     """
     recipe = find_profile(PROFILES, profile)
-    trained = train_on(cohort, settings, recipe, seed, synthetic, progress=progress, should_stop=should_stop)
+    trained = train_on(cohort, settings, recipe, seed, synthetic, set_apart=True, progress=progress, should_stop=should_stop)
     return Versions(settings).add(trained.network, trained.manifest, trained.report_text), trained
 
 
@@ -117,17 +121,19 @@ def train_on(
     seed: int,
     synthetic: SyntheticSet | None = None,
     *,
+    set_apart: bool = False,
     progress: Progress = no_progress,
     should_stop: ShouldStop = never_stop,
 ) -> Trained:
-    """Snapshot, cross-validate, calibrate, and train on all lesions. Raises as train_version."""
+    """Snapshot, cross-validate, calibrate, and train on all lesions, or on those that are not locked. Raises as train_version."""
     simulated = is_simulated(cohort)
     if list(cohort.class_names) != settings.classes.names:
         raise InputError(
             f"The cohort's classes are {', '.join(cohort.class_names)}; the configured ones are "
             f"{', '.join(settings.classes.names)}. Set LESIONLABEL_CLASS_FILE to the cohort's class list."
         )
-    check_size(cohort, recipe.n_folds)
+    training = cohort.subset(np.flatnonzero(~LockedPatients(settings).cut(cohort))) if set_apart else cohort
+    check_size(training, recipe.n_folds)
     extra = None
     if synthetic is not None:
         extra = partial(synthetic.for_training, cohort.class_names, simulated)
@@ -137,16 +143,16 @@ def train_on(
     take_snapshot(cohort, settings.snapshots_folder)
 
     report, share = None, 0.0
-    if decided_blind(cohort).any():
+    if decided_blind(training).any():
         share = recipe.n_folds / (recipe.n_folds + 1)
         out_of_fold = cross_validate(
-            cohort, recipe, seed, extra=extra, progress=part_of(progress, 0, share), should_stop=should_stop
+            training, recipe, seed, extra=extra, progress=part_of(progress, 0, share), should_stop=should_stop
         )
         report = make_report(out_of_fold, settings.classes)
     else:
         progress(0.0, "no lesion was decided before the model's answer was seen: training without an evaluation")
     final = fit(
-        cohort,
+        training,
         recipe,
         seed,
         run=recipe.n_folds + 1,
@@ -159,14 +165,15 @@ def train_on(
     manifest = Manifest(
         version=f"{now:%Y%m%dT%H%M%SZ}-{weights_digest(final.network)[:8]}",
         created=now.isoformat(timespec="seconds"),
-        class_counts=cohort.counts(),
+        class_counts=training.counts(),
         trained_on="phantom" if simulated else "patients",
-        patients=tuple(sorted({*cohort.patients, *(() if synthetic is None else synthetic.patients)})),
+        patients=tuple(sorted({*training.patients, *(() if synthetic is None else synthetic.patients)})),
         snapshot=cohort.digest,
         config={
             **recipe.to_json(),
             "training": final.record(),
-            "cohort_patients": len(set(cohort.patients)),
+            "cohort_patients": len(set(training.patients)),
+            "locked_patients": len(set(cohort.patients)) - len(set(training.patients)),
             "synthetic": None if synthetic is None else synthetic.describe(),
         },
         seed=seed,

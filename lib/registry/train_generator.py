@@ -23,6 +23,7 @@ from lesionlabel.registry.generator_bundle import save_generator
 from lesionlabel.registry.generator_manifest import GeneratorManifest
 from lesionlabel.registry.generator_training import PROFILES, GeneratorRecipe, Unmeasured, train_unmeasured
 from lesionlabel.registry.generators import GeneratorVersions
+from lesionlabel.registry.locked import LockedPatients
 from lesionlabel.registry.profiles import find_profile
 from lesionlabel.registry.version_store import VersionInfo
 from lesionlabel.settings import Settings
@@ -57,11 +58,13 @@ def train_generator(
     progress: Progress = no_progress,
     should_stop: ShouldStop = never_stop,
 ) -> tuple[VersionInfo[GeneratorManifest], MadeGenerator]:
-    """Train the generator called name on two thirds of the cohort's patients and keep it as a candidate version.
+    """Train the generator called name on two thirds of the patients that are not locked and keep it as a candidate version.
 
     Raises InputError when the cohort, the arm or the profile cannot be used, DivergedError, CollapsedError, StoppedError.
     """
     recipe = find_profile(PROFILES, profile)
+    # What it saw of locked patients it would pass on to classifiers.
+    cohort = cohort.subset(np.flatnonzero(~LockedPatients(settings).cut(cohort)))
     made = make_generator(cohort, settings, name, arm, recipe, seed, progress=progress, should_stop=should_stop)
     versions = GeneratorVersions(settings, name)
     info = versions.add(made.gan.generator, made.manifest, made.report.to_markdown(), made.pictures)

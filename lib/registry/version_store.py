@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from lesionlabel.lesions.errors import InputError, IntegrityError, NoModelError, NotFoundError
-from lesionlabel.lesions.files import write_atomically
+from lesionlabel.lesions.files import append_line, write_atomically
 from lesionlabel.registry.manifest import MANIFEST_NAME, M, manifest_digest, read_manifest
 from lesionlabel.settings import Settings
 
@@ -38,6 +37,20 @@ class VersionInfo(Generic[M]):
     @property
     def version(self) -> str:
         return self.manifest.version
+
+
+@dataclass(frozen=True)
+class Consent:
+    """Who wants a version to serve, and why. reader: a second person, who has seen every lesion that was won or lost.
+
+    accepts: ids of malignant lesions newly called benign, each of which the reader accepts. override: against the gate.
+    """
+
+    by: str
+    reason: str
+    reader: str = ""
+    accepts: tuple[str, ...] = ()
+    override: bool = False
 
 
 class Loaded(Protocol):
@@ -71,8 +84,11 @@ class VersionStore(ABC, Generic[M, L]):
         """The model of a bundle, verified. Raises NoModelError, IntegrityError."""
 
     @abstractmethod
-    def refuse_promotion(self, manifest: M) -> None:
-        """Raise InputError when a version may not serve whoever wants it to."""
+    def refuse_promotion(self, info: VersionInfo[M], serving: str | None, consent: Consent) -> dict[str, Any]:
+        """What the record says of the evidence beside who promoted the version and why.
+
+        serving: the version promoted last. Raises InputError when the version may not serve with this consent.
+        """
 
     def list(self) -> tuple[VersionInfo[M], ...]:
         """Every stored version whose manifest can be read, oldest first."""
@@ -128,10 +144,13 @@ class VersionStore(ABC, Generic[M, L]):
             raise NoModelError(f"{problem} {self.ADVICE}")
         return model
 
-    def promote(self, version: str, by: str, reason: str) -> VersionInfo[M]:
+    def promote(
+        self, version: str, by: str, reason: str, *, reader: str = "", accepts: Sequence[str] = (), override: bool = False
+    ) -> VersionInfo[M]:
         """Let a version serve from now on, and record who decided it and why. An earlier version is rolled back to the same way.
 
-        Raises NotFoundError, IntegrityError, or InputError when the version may not be promoted.
+        reader, accepts, override: as in Consent. Raises NotFoundError, IntegrityError, or InputError when the version may not be
+        promoted.
         """
         if not by.strip() or not reason.strip():
             raise InputError("A promotion needs who decided it and the reason: give both.")
@@ -141,8 +160,9 @@ class VersionStore(ABC, Generic[M, L]):
             problem = self._class_mismatch(info.manifest)
             if problem:
                 raise InputError(f"{problem} It is not promoted.")
-            self.refuse_promotion(info.manifest)
             previous = self.promotions()[-1:]
+            consent = Consent(by.strip(), reason.strip(), reader.strip(), tuple(accepts), override)
+            evidence = self.refuse_promotion(info, previous[0]["version"] if previous else None, consent)
             if info.manifest.trained_on == "phantom" and previous and previous[0]["trained_on"] == "patients":
                 raise InputError(
                     f"{version} was trained on the phantom and {previous[0]['version']}, which serves, on patients. "
@@ -153,16 +173,17 @@ class VersionStore(ABC, Generic[M, L]):
                 "version": version,
                 "previous": previous[0]["version"] if previous else None,
                 "trained_on": info.manifest.trained_on,
-                "by": by.strip(),
-                "reason": reason.strip(),
+                "by": consent.by,
+                "reason": consent.reason,
+                **evidence,
                 "manifest_sha256": manifest_digest(info.folder),
             }
-            _append_line(self.folder / RECORD_NAME, json.dumps(entry, ensure_ascii=False).encode())
+            append_line(self.folder / RECORD_NAME, json.dumps(entry, ensure_ascii=False).encode())
             write_atomically(self.folder / POINTER_NAME, json.dumps(entry, ensure_ascii=False).encode())
         return VersionInfo(info.manifest, info.folder, True, True)
 
     def promotions(self) -> tuple[dict[str, Any], ...]:
-        """Every promotion in order: time, version, previous, trained_on, by, reason, manifest_sha256."""
+        """Every promotion in order: time, version, previous, trained_on, by, reason, evidence, manifest_sha256."""
         path = self.folder / RECORD_NAME
         if not path.exists():
             return ()
@@ -209,12 +230,3 @@ class VersionStore(ABC, Generic[M, L]):
         with (self.folder / ".lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
-
-
-def _append_line(path: Path, line: bytes) -> None:
-    """Add a line, on its own even after one that was cut short, and fsync."""
-    cut_short = path.exists() and not path.read_bytes().endswith(b"\n")
-    with path.open("ab") as file:
-        file.write(b"\n" * cut_short + line + b"\n")
-        file.flush()
-        os.fsync(file.fileno())

@@ -149,18 +149,23 @@ def gone(group):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX")
-def test_ctrl_c_ends_every_process_in_good_order_and_says_how_to_go_on(cohort, tmp_path):
+@pytest.mark.parametrize("how", ["Ctrl+C", "kill -9"])
+def test_every_process_ends_however_the_command_is_ended(cohort, tmp_path, how):
     command = [sys.executable, "-c", "from lesionlabel.cli.main import main; main()", "experiment", "--cohort", cohort]
     command += ["--arms", "classic,duplicates", "--jobs", "2", "--out", str(tmp_path / "out")]
-    # As a terminal does it: the signal reaches the whole group.
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as running:
         assert running.stdout is not None
         while "%  fresh lesions" not in (line := running.stdout.readline()):
             assert line, running.communicate()
-        os.killpg(running.pid, signal.SIGINT)
+        if how == "Ctrl+C":
+            # As a terminal does it: the signal reaches the whole group.
+            os.killpg(running.pid, signal.SIGINT)
+        else:
+            running.kill()
         _, complaint = running.communicate(timeout=120)
-        assert running.returncode == 2
-        assert complaint.strip().endswith("The same command with --resume goes on from here.")
-        assert "Traceback" not in complaint
+        if how == "Ctrl+C":
+            assert running.returncode == 2
+            assert complaint.strip().endswith("The same command with --resume goes on from here.")
+            assert "Traceback" not in complaint
         assert gone(running.pid)
     assert (tmp_path / "out" / "pools" / "fresh.npz").exists()

@@ -36,7 +36,7 @@ def cohort_of(n: int = 60, per_patient: int = 1) -> Cohort:
 def outcomes_of(cohort: Cohort, logits: Logits, *, simulated: bool = False, **changes) -> Outcomes:
     seeds = len(next(iter(logits.values())))
     points = tuple(dict.fromkeys(point for _, point in logits))
-    plan = Plan(PROFILE, points, tuple(range(seeds)), cohort.digest, cohort.class_names, simulated, "0")
+    plan = Plan(PROFILE, points, tuple(range(seeds)), cohort.digest, cohort.class_names, simulated, "0", "cpu", "2")
     every = np.ones(len(cohort), dtype=bool)
     values = {"fresh": {}, "features": {}, "sizes": {}, "tested": every, "decided_blind": every, **changes}
     folds = np.tile(np.arange(len(cohort)) % 3, (seeds, 1))

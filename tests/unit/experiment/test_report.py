@@ -67,7 +67,16 @@ def made_up(
     )
     profile = replace(PROFILE, seeds=seeds, schedules=tuple(schedules))
     plan = Plan(
-        profile, profile.points(arms, simulated), tuple(range(seeds)), cohort.digest, names, simulated, "0.1+abc", simulated
+        profile,
+        profile.points(arms, simulated),
+        tuple(range(seeds)),
+        cohort.digest,
+        names,
+        simulated,
+        "0.1+abc",
+        "cpu",
+        "2.13.0",
+        ("sharp", "calibrated") if simulated else None,
     )
     folds = np.array([[(owner + seed) % 3 for owner in owners] for seed in range(seeds)])
     logits: dict[Any, Any] = {}

@@ -7,14 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lesionlabel.augment.classic import originals
 from lesionlabel.experiment.collect import collect
 from lesionlabel.experiment.plan import ARMS, NOT_TRAINED, Point, Profile
+from lesionlabel.experiment.pools import SEEDS, make_pool, phantom_of, read_pool
 from lesionlabel.experiment.profiles import PROFILES, make_plan
 from lesionlabel.experiment.run import run_tasks
-from lesionlabel.experiment.tasks import Task, Work, all_tasks, needs, run_task
+from lesionlabel.experiment.sets import cut_fold
+from lesionlabel.experiment.tasks import Task, Work, all_tasks, needs, run_task, training_of
 from lesionlabel.lesions.cohort import save_cohort
 from lesionlabel.lesions.errors import InputError, IntegrityError, LeakError
 from lesionlabel.phantom.cohort import make_cohort
+from lesionlabel.phantom.parameters import VARIANTS
 from lesionlabel.settings import Settings
 from lesionlabel.training.hooks import StoppedError
 
@@ -49,8 +53,8 @@ def settings(tmp_path):
     return Settings(home=tmp_path / "home", device="cpu")
 
 
-def plan_of(cohort, arms=tuple(ARMS)):
-    return replace(make_plan(cohort, "quick", arms, 1), profile=TINY, points=TINY.points(arms, drawn=True))
+def plan_of(cohort, arms=tuple(ARMS), profile=TINY):
+    return replace(make_plan(cohort, "quick", arms, 1), profile=profile, points=profile.points(arms, drawn=True))
 
 
 @pytest.fixture
@@ -80,6 +84,13 @@ def test_every_arm_answers_for_every_lesion_from_networks_that_had_not_seen_its_
     assert {point.arm for schedule, point in outcomes.logits if schedule == "steps"} == set(ARMS)
     assert all(0 <= share <= 1 for found in outcomes.fresh.values() for share in found.ravel())
     assert len(outcomes.features) == 2
+    # As many images and steps for every arm that adds: nothing but what they show differs. The filter may leave a class empty.
+    added = {
+        point: size for (schedule, point), size in outcomes.sizes.items() if schedule == "steps" and point.classic and point.added
+    }
+    equal = {(size.images, size.steps) for point, size in added.items() if point.arm != "filtered"}
+    assert len(equal) == 1
+    assert max(size.images for size in added.values()) == next(iter(equal))[0]
     for made in outcomes.generators:
         test = {cohort.patients[i] for i in np.flatnonzero(outcomes.folds[0] == made.fold)}
         assert made.patients
@@ -91,6 +102,13 @@ def test_every_arm_answers_for_every_lesion_from_networks_that_had_not_seen_its_
     content = json.loads(record.read_bytes())
     record.write_text(json.dumps({**content, "diversity": {"cyst": 0.01, "metastasis": 0.9, "hemangioma": 0.9}}))
     assert any("dcgan in seed 0, fold 1: cyst 1%" in warning for warning in collect(work, 1.0, ()).warnings)
+    record.write_text(json.dumps(content))
+
+    checks = {name: {"outcome": "unfit" if name == "cyst" else "fit"} for name in NAMES}
+    record.write_text(json.dumps({**content, "memorisation": checks, "quality": {}, "membership": {"leaks": False}}))
+    [warning] = [one for one in collect(work, 1.0, ()).warnings if "would not be let through" in one]
+    assert "dcgan in seed 0, fold 1: cyst." in warning
+    assert "8 of 9 folds' generators were not measured" in warning
     record.write_text(json.dumps(content))
 
     # Its generators said to have seen a patient of the test: no arm takes their images, and no report shows them.
@@ -158,8 +176,11 @@ def test_an_arm_that_is_not_known_is_refused_and_patients_have_no_oracle(cohort)
     plan = make_plan(patients, "quick", tuple(ARMS), None)
     assert not any(point.arm == "oracle" for point in plan.points)
     assert not any(task.kind == "pool" for task in all_tasks(plan))
-    # The filter's classifier is trained though nobody asked for the arm.
-    assert Point("classic", 500) in make_plan(cohort, "quick", ("filtered",), None).points
+    # The filter's classifier is trained though nobody asked for the arm, and no augmentation stands beside every network.
+    assert {Point("classic"), Point("classic", 500)} <= set(make_plan(cohort, "quick", ("filtered",), None).points)
+    assert make_plan(cohort, "quick", ("mean",), None).points == (Point("mean"),)
+    with pytest.raises(InputError, match="has an oracle"):
+        make_plan(patients, "quick", ("oracle",), None)
 
 
 def test_a_process_that_is_ended_from_outside_is_told_and_the_rest_stays(work, cohort):
@@ -223,3 +244,51 @@ def test_a_disk_without_room_is_told_and_the_run_goes_on_after_room_was_made(coh
     assert 1 <= int(then.split()[0]) < 6
     assert end == "6 finished"
     assert "Traceback" not in done.stderr
+
+
+def test_a_training_that_diverges_is_left_out_and_named_and_the_rest_is_reported(cohort, settings, tmp_path):
+    plan = plan_of(cohort, ("classic", "mean"), replace(TINY, learning_rate=1e30, schedules=("steps",)))
+    work = Work(cohort, plan, settings, tmp_path / "out")
+    run_tasks(work, 1, lambda *_: None)
+    outcomes = collect(work, 1.0, ())
+    assert {point.arm for _, point in outcomes.logits} == {"mean"}
+    assert any(
+        warning.startswith("none by steps is left out: it did not finish in seed 0, fold 1.") for warning in outcomes.warnings
+    )
+    # Known beforehand, what needs it is not tried.
+    filtered = Task("answers", 0, 0, schedule="steps", point=Point("filtered", 6, 6))
+    run_task(work, filtered)
+    assert "did not finish" in (work.folder / filtered.failure).read_text()
+
+
+def test_a_start_that_was_cut_short_or_damaged_is_mended_or_named(cohort, settings, tmp_path):
+    work = Work(cohort, plan_of(cohort, ("mean",)), settings, tmp_path / "out")
+    save_cohort(cohort, work.folder / "cohort.npz")
+    run_tasks(work, 1, lambda *_: None)
+    (work.folder / "plan.json").write_text("{ half")
+    with pytest.raises(IntegrityError, match=r"plan\.json is missing or damaged"):
+        run_tasks(work, 1, lambda *_: None)
+
+
+@pytest.mark.parametrize(("preset", "variant"), [("sharp", "calibrated"), ("soft", "calibrated"), ("sharp", "harder")])
+def test_fresh_lesions_are_of_the_phantom_that_drew_the_cohort(preset, variant, tmp_path):
+    cohort = make_cohort(dict.fromkeys(NAMES, 4), 3, preset, VARIANTS[variant])
+    assert phantom_of(cohort) == (preset, variant)
+    make_pool("fresh", cohort, (preset, variant), 9, 0, tmp_path / "fresh.npz")
+    images, labels = read_pool(tmp_path / "fresh.npz")
+    same = make_cohort(dict.fromkeys(NAMES, 3), SEEDS["fresh"], preset, VARIANTS[variant])
+    np.testing.assert_allclose(images.numpy(), originals(same).numpy(), atol=1e-3)
+    assert labels.tolist() == same.labels.tolist()
+    # Of lesions that only look like a phantom's nothing is known.
+    turned = tuple(replace(x, context=replace(x.context, hu=np.ascontiguousarray(x.context.hu.T))) for x in cohort)
+    assert phantom_of(replace(cohort, lesions=turned)) is None
+    assert phantom_of(replace(cohort, lesions=tuple(replace(x, lesion_id=f"ct-{x.lesion_id}") for x in cohort))) is None
+
+
+def test_networks_of_all_arms_start_alike(cohort):
+    plan = plan_of(cohort)
+    fold = cut_fold(cohort, 3, 0, 1, 6)
+    answers = [t for t in all_tasks(plan) if t.point is not None and t.point.arm not in NOT_TRAINED and t.schedule == "steps"]
+    configs = {training_of(plan, task, fold, "cpu") for task in answers}
+    assert len(configs) == 1
+    assert training_of(plan, answers[0], cut_fold(cohort, 3, 1, 1, 6), "cpu") not in configs

@@ -38,7 +38,7 @@ def test_promotion_is_seen_by_the_next_call_and_by_other_processes(versions, sta
     assert other.champion().version == "starter-0"
     versions.promote(FIRST, "an admin", "better")
     assert versions.champion().version == other.champion().version == FIRST
-    versions.promote(SECOND, "an admin", "better still")
+    versions.promote(SECOND, "an admin", "better still", override=True)
     assert other.champion().version == SECOND
     assert [(i.version, i.is_champion, i.was_promoted) for i in other.list()] == [(FIRST, False, True), (SECOND, True, True)]
     assert other.champion() is other.champion()
@@ -46,7 +46,7 @@ def test_promotion_is_seen_by_the_next_call_and_by_other_processes(versions, sta
 
 def test_rolling_back_is_a_promotion_and_every_one_stays_on_record(versions, starter):
     for version, reason in ((FIRST, "first"), (SECOND, "second"), (FIRST, "roll back")):
-        versions.promote(version, "an admin", reason)
+        versions.promote(version, "an admin", reason, override=version == SECOND)
     assert versions.champion().version == FIRST
     assert [(e["previous"], e["version"], e["reason"]) for e in versions.promotions()] == [
         (None, FIRST, "first"),
@@ -59,14 +59,14 @@ def test_a_record_cut_short_by_a_power_cut_loses_only_that_line(versions, starte
     versions.promote(FIRST, "an admin", "first")
     with (versions.folder / "promotions.jsonl").open("ab") as record:
         record.write(b'{"time": "2026')
-    versions.promote(SECOND, "an admin", "second")
+    versions.promote(SECOND, "an admin", "second", override=True)
     assert [e["version"] for e in versions.promotions()] == [FIRST, SECOND]
 
 
 def test_a_phantom_version_never_replaces_one_trained_on_patients(versions, starter, network_of, manifest_of):
     versions.add(network_of(3), manifest_of("phantom-version", trained_on="phantom"))
     versions.promote("phantom-version", "an admin", "nothing better yet")
-    versions.promote(FIRST, "an admin", "patients")
+    versions.promote(FIRST, "an admin", "patients", override=True)
     with pytest.raises(InputError, match="phantom"):
         versions.promote("phantom-version", "an admin", "back")
     assert versions.champion().version == FIRST
