@@ -25,6 +25,8 @@ def experiment(
 
     What is finished stays finished: after Ctrl+C or a crash, the same command with --resume goes on.
     """
+    import numpy as np
+
     from lesionlabel.cli.lesions import describe_cohort, read_cohort
     from lesionlabel.experiment.analysis import analyse
     from lesionlabel.experiment.checks import check_experiment
@@ -36,11 +38,18 @@ def experiment(
     from lesionlabel.experiment.tasks import Task, Work, all_tasks
     from lesionlabel.lesions.errors import InputError
     from lesionlabel.networks.device import pick_device
+    from lesionlabel.registry.locked import LockedPatients
     from lesionlabel.settings import Settings
     from lesionlabel.training.hooks import stopping_on_signals
 
     settings = Settings()
     lesions = read_cohort(cohort, studies, kind, settings)
+    locked = LockedPatients(settings).of(lesions)
+    if locked.any():
+        # What is learned on them here would choose the recipe of what is later tested on them.
+        apart = len({lesion.patient for lesion, out_of_it in zip(lesions, locked, strict=True) if out_of_it})
+        print(f"Note: {apart} locked patient(s) are left out: versions are tested on them.")
+        lesions = lesions.subset(np.flatnonzero(~locked))
     print(describe_cohort(lesions))
     asked = tuple(ARMS) if arms is None else tuple(part.strip() for part in arms.split(","))
     plan = make_plan(lesions, profile, asked, seeds, settings.device)

@@ -1,4 +1,4 @@
-"""`lesionlabel models list|show|compare|promote` and `lesionlabel generators list|show|promote`."""
+"""`lesionlabel models list|show|compare|promote|rollback` and `lesionlabel generators list|show|promote`."""
 
 from __future__ import annotations
 
@@ -95,6 +95,19 @@ def promote_model(
 
     info = Versions(Settings()).promote(version, by, reason, reader=reader, accepts=accept or (), override=override)
     print(f"{info.version} serves from now on.")
+
+
+@models_app.command("rollback")
+def rollback_model(
+    by: Annotated[str, typer.Option(help="who decides it")],
+    reason: Annotated[str, typer.Option(help="why; kept for ever")],
+) -> None:
+    """Let the version serve again that served before, also in a running server."""
+    from lesionlabel.registry.versions import Versions
+    from lesionlabel.settings import Settings
+
+    info = Versions(Settings()).rollback(by, reason)
+    print(f"{info.version} serves again.")
 
 
 @generators_app.command("list")

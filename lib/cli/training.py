@@ -57,7 +57,13 @@ def train_classifier(
             write_atomically(out / "report.json", f"{content}\n".encode())
     print(f"Version {version} in {folder}. Not for clinical use.")
     if starter is None and trained.report is not None:
-        print(f"It does not serve yet. To let it: lesionlabel models promote {version} --by NAME --reason TEXT")
+        apart = trained.manifest.config["locked_patients"]
+        if apart:
+            print(f"{apart} locked patient(s) did not train: versions are tested on them.")
+        print(
+            f"It does not serve yet. To let it: lesionlabel models compare {version}, then lesionlabel models promote {version} "
+            "--by NAME --reason TEXT"
+        )
 
 
 @train_app.command("gan")

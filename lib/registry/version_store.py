@@ -182,6 +182,14 @@ class VersionStore(ABC, Generic[M, L]):
             write_atomically(self.folder / POINTER_NAME, json.dumps(entry, ensure_ascii=False).encode())
         return VersionInfo(info.manifest, info.folder, True, True)
 
+    def rollback(self, by: str, reason: str) -> VersionInfo[M]:
+        """Let the version serve again that served before this one. Raises InputError when there is none, and as promote."""
+        served = [entry["version"] for entry in self.promotions()]
+        before = [version for version in served if version != served[-1]]
+        if not before:
+            raise InputError("No other version has served before: there is nothing to go back to.")
+        return self.promote(before[-1], by, reason)
+
     def promotions(self) -> tuple[dict[str, Any], ...]:
         """Every promotion in order: time, version, previous, trained_on, by, reason, evidence, manifest_sha256."""
         path = self.folder / RECORD_NAME

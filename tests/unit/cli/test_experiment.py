@@ -6,15 +6,18 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from lesionlabel.cli.main import app
-from lesionlabel.lesions.cohort import Cohort, save_cohort
+from lesionlabel.lesions.cohort import Cohort, load_cohort, save_cohort
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.phantom.cohort import make_cohort
+from lesionlabel.registry.locked import LockedPatients
+from lesionlabel.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +53,19 @@ def test_arms_without_a_network_give_a_report_and_the_same_command_goes_on(cohor
         run(*words)
     run(*words, "--resume")
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_locked_patients_are_left_out(cohort, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "pseudonym.key").write_text("ab" * 32)
+    (home / "locked.json").write_text('{"phantom": {"since": "2026-01-01T00:00:00+00:00", "snapshot": ""}}')
+    said = run("--cohort", cohort, "--arms", "diameter", "--seeds", "1", "--jobs", "1", "--out", str(tmp_path / "out"))
+    locked = LockedPatients(Settings(home=home)).of(load_cohort(Path(cohort)))
+    assert locked.any()
+    found = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert found["lesions"] == (~locked).sum()
+    assert "locked patient(s) are left out" in said
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,17 @@ def test_rolling_back_is_a_promotion_and_every_one_stays_on_record(versions, sta
     ]
 
 
+def test_rollback_goes_to_what_served_before_and_back(versions, starter):
+    with pytest.raises(InputError, match="nothing to go back to"):
+        versions.rollback("an admin", "worse")
+    versions.promote(FIRST, "an admin", "first")
+    with pytest.raises(InputError, match="nothing to go back to"):
+        versions.rollback("an admin", "worse")
+    versions.promote(SECOND, "an admin", "second", override=True)
+    assert versions.rollback("an admin", "worse").version == versions.champion().version == FIRST
+    assert versions.rollback("an admin", "after all").version == versions.champion().version == SECOND
+
+
 def test_a_record_cut_short_by_a_power_cut_loses_only_that_line(versions, starter):
     versions.promote(FIRST, "an admin", "first")
     with (versions.folder / "promotions.jsonl").open("ab") as record:
