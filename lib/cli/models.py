@@ -1,4 +1,4 @@
-"""`lesionlabel models list|show|compare|promote|rollback` and `lesionlabel generators list|show|promote`."""
+"""`lesionlabel models list|show|compare|promote|rollback|retire` and `lesionlabel generators list|show|promote`."""
 
 from __future__ import annotations
 
@@ -110,6 +110,19 @@ def rollback_model(
     print(f"{info.version} serves again.")
 
 
+@models_app.command("retire")
+def retire_model(
+    version: str,
+    by: Annotated[str, typer.Option(help="who decides it")],
+    reason: Annotated[str, typer.Option(help="why; kept for ever")],
+) -> None:
+    """Let a version never serve again. Its files and its card stay."""
+    from lesionlabel.registry.versions import Versions
+    from lesionlabel.settings import Settings
+
+    print(f"{Versions(Settings()).retire(version, by, reason).version} is retired.")
+
+
 @generators_app.command("list")
 def list_generators() -> None:
     """Every generator with its versions: when, on what, whether it copies patients, and which one serves."""
@@ -168,17 +181,22 @@ def promote_generator(
 
 
 def state_of(info: VersionInfo[Any]) -> str:
-    """Whether a version serves, did so before, or is a candidate."""
+    """Whether a version serves, did so before, is a candidate, or may never serve."""
+    if info.is_retired:
+        return "retired"
     return "serves" if info.is_champion else "served before" if info.was_promoted else "candidate"
 
 
 def print_promotions(versions: VersionStore[Any, Any], version: str) -> None:
-    """Who let a version serve, when and why."""
+    """Who let a version serve or retired it, when and why."""
     for entry in versions.promotions():
         if entry["version"] == version:
             against = ", against the gate" if entry.get("override") else ""
             reader = f" with {entry['reader']}" if entry.get("reader") else ""
             print(f"Promoted {entry['time']} by {entry['by']}{reader}{against}: {entry['reason']}")
+    for entry in versions.retirements():
+        if entry["version"] == version:
+            print(f"Retired {entry['time']} by {entry['by']}: {entry['reason']}")
 
 
 def _share(interval: dict[str, float]) -> str:

@@ -11,7 +11,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -22,17 +22,21 @@ from lesionlabel.registry.manifest import MANIFEST_NAME, M, manifest_digest, rea
 from lesionlabel.settings import Settings
 
 POINTER_NAME = "champion.json"
-RECORD_NAME = "promotions.jsonl"
+RECORD_NAME, RETIRED_NAME = "promotions.jsonl", "retired.jsonl"
 
 
 @dataclass(frozen=True)
 class VersionInfo(Generic[M]):
-    """One version. folder: its bundle. is_champion: whether it serves. was_promoted: now or at any time before."""
+    """One version. folder: its bundle. is_champion: whether it serves. was_promoted: now or at any time before.
+
+    is_retired: whether it may never serve again.
+    """
 
     manifest: M
     folder: Path
     is_champion: bool
     was_promoted: bool
+    is_retired: bool = False
 
     @property
     def version(self) -> str:
@@ -103,8 +107,8 @@ class VersionStore(ABC, Generic[M, L]):
         return tuple(sorted(set(self._names()) - {info.folder.name for info in self.list()}))
 
     def candidates(self) -> tuple[VersionInfo[M], ...]:
-        """Versions that were never promoted, newest first."""
-        return tuple(info for info in reversed(self.list()) if not info.was_promoted)
+        """Versions that were never promoted and are not retired, newest first."""
+        return tuple(info for info in reversed(self.list()) if not info.was_promoted and not info.is_retired)
 
     def get(self, version: str) -> VersionInfo[M]:
         """The version of that name. Raises NotFoundError, or IntegrityError when its manifest cannot be read."""
@@ -118,6 +122,7 @@ class VersionStore(ABC, Generic[M, L]):
             folder=self.folder / version,
             is_champion=pointer is not None and pointer["version"] == version,
             was_promoted=any(entry["version"] == version for entry in self.promotions()),
+            is_retired=any(entry["version"] == version for entry in self.retirements()),
         )
 
     def champion(self) -> L:
@@ -156,6 +161,8 @@ class VersionStore(ABC, Generic[M, L]):
             raise InputError("A promotion needs who decided it and the reason: give both.")
         with self._exclusive():
             info = self.get(version)
+            if info.is_retired:
+                raise InputError(f"{version} is retired: it may not serve again. 'lesionlabel models show {version}' says why.")
             self.load(info.folder)
             problem = self._class_mismatch(info.manifest)
             if problem:
@@ -185,14 +192,35 @@ class VersionStore(ABC, Generic[M, L]):
     def rollback(self, by: str, reason: str) -> VersionInfo[M]:
         """Let the version serve again that served before this one. Raises InputError when there is none, and as promote."""
         served = [entry["version"] for entry in self.promotions()]
-        before = [version for version in served if version != served[-1]]
+        retired = {entry["version"] for entry in self.retirements()}
+        before = [version for version in served if version != served[-1] and version not in retired]
         if not before:
             raise InputError("No other version has served before: there is nothing to go back to.")
         return self.promote(before[-1], by, reason)
 
+    def retire(self, version: str, by: str, reason: str) -> VersionInfo[M]:
+        """Let a version never serve again; its files stay. Raises NotFoundError, InputError for the one that serves."""
+        if not by.strip() or not reason.strip():
+            raise InputError("Retiring a version needs who decided it and the reason: give both.")
+        with self._exclusive():
+            info = self.get(version)
+            if info.is_champion:
+                raise InputError(f"{version} serves. Promote another version first, or roll back.")
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            entry = {"time": now, "version": version, "by": by.strip(), "reason": reason.strip()}
+            append_line(self.folder / RETIRED_NAME, json.dumps(entry, ensure_ascii=False).encode())
+        return replace(info, is_retired=True)
+
+    def retirements(self) -> tuple[dict[str, Any], ...]:
+        """Every retirement in order: time, version, by, reason."""
+        return self._entries(RETIRED_NAME)
+
     def promotions(self) -> tuple[dict[str, Any], ...]:
         """Every promotion in order: time, version, previous, trained_on, by, reason, evidence, manifest_sha256."""
-        path = self.folder / RECORD_NAME
+        return self._entries(RECORD_NAME)
+
+    def _entries(self, name: str) -> tuple[dict[str, Any], ...]:
+        path = self.folder / name
         if not path.exists():
             return ()
         entries = []

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -52,6 +54,30 @@ def test_train_then_show_then_promote(cohort_file, tmp_path):
     shown = run(models_app, "show", version)
     assert "by an admin: it is the first" in shown
     assert "secret-" not in text + listed + shown
+
+
+def test_a_second_version_is_compared_before_it_serves_and_can_be_rolled_back(cohort_file, tmp_path):
+    def train(seed):
+        text = run(train_app, "classifier", "--cohort", cohort_file, "--profile", "tiny", "--seed", str(seed))
+        return text.split("models promote ")[1].split()[0]
+
+    who = ("--by", "an admin", "--reason", "better")
+    first, second = train(0), train(1)
+    run(models_app, "promote", first, *who)
+    with pytest.raises(InputError, match="models compare"):
+        run(models_app, "promote", second, *who)
+    said = run(models_app, "compare", second)
+    assert "Not enough evidence" in said
+    assert "Regime C" in said
+    page = Path(said.split(" shows every lesion")[0].split()[-1]).read_text()
+    assert "<html" in page
+    assert "secret-" not in said
+    run(models_app, "promote", second, *who, "--reader", "a reader")
+    assert "by an admin with a reader: better" in run(models_app, "show", second)
+    assert f"{first} serves again" in run(models_app, "rollback", *who)
+    run(models_app, "retire", second, *who)
+    assert f"{second}  retired" in run(models_app, "list")
+    assert "Retired" in run(models_app, "show", second)
 
 
 def test_what_cannot_work_is_said_before_anything_is_trained(cohort_file, tmp_path):

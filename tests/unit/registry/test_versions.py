@@ -66,6 +66,21 @@ def test_rollback_goes_to_what_served_before_and_back(versions, starter):
     assert versions.rollback("an admin", "after all").version == versions.champion().version == SECOND
 
 
+def test_a_retired_version_never_serves_again(versions, starter):
+    versions.promote(FIRST, "an admin", "first")
+    with pytest.raises(InputError, match="serves"):
+        versions.retire(FIRST, "an admin", "old")
+    versions.promote(SECOND, "an admin", "second", override=True)
+    versions.retire(FIRST, "an admin", "trained on wrong labels")
+    assert versions.get(FIRST).is_retired
+    assert FIRST not in [info.version for info in versions.candidates()]
+    with pytest.raises(InputError, match="is retired"):
+        versions.promote(FIRST, "an admin", "back", override=True)
+    with pytest.raises(InputError, match="nothing to go back to"):
+        versions.rollback("an admin", "back")
+    assert versions.champion().version == SECOND
+
+
 def test_a_record_cut_short_by_a_power_cut_loses_only_that_line(versions, starter):
     versions.promote(FIRST, "an admin", "first")
     with (versions.folder / "promotions.jsonl").open("ab") as record:
