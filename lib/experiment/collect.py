@@ -103,25 +103,21 @@ def _failed(failed: dict[Task, str]) -> list[str]:
 
 def _unfit(generators: list[FoldGenerators]) -> list[str]:
     """Which of the measured generators copy patients, or tell who was in their training."""
-    measured = [made for made in generators if made.memorisation is not None]
-    found = [
-        f"{made.network} in seed {made.seed}, fold {made.fold + 1}: {name}"
-        for made in measured
-        for name, check in (made.memorisation or {}).items()
-        if check["outcome"] == Outcome.UNFIT
-    ]
-    found += [
-        f"{made.network} in seed {made.seed}, fold {made.fold + 1}: membership"
-        for made in measured
-        if (made.membership or {}).get("leaks")
-    ]
+    measured, found = [made for made in generators if made.memorisation is not None], []
+    for made in measured:
+        what = [name for name, check in (made.memorisation or {}).items() if check["outcome"] == Outcome.UNFIT]
+        if (made.membership or {}).get("leaks"):
+            what.append("membership")
+        if what:
+            found.append(f"{made.network} in seed {made.seed}, fold {made.fold + 1}: {', '.join(what)}")
     if not found:
         return []
-    unmeasured = len(generators) - len(measured)
-    return [
+    told = (
         f"Generators copy training patients or tell who they were, and would not be let through: {'; '.join(found)}. Their "
-        f"images are in the arms all the same. {unmeasured} of {len(generators)} folds' generators were not measured."
-    ]
+        "images are in the arms all the same."
+    )
+    unmeasured = len(generators) - len(measured)
+    return [told + (f" {unmeasured} of {len(generators)} folds' generators were not measured." if unmeasured else "")]
 
 
 def _filtered(kept: list[dict[str, float]]) -> list[str]:

@@ -8,6 +8,7 @@ import math
 import multiprocessing
 import os
 import signal
+import statistics
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ import torch
 
 from lesionlabel.experiment.plan import NOT_TRAINED, Plan
 from lesionlabel.experiment.reading import reading
-from lesionlabel.experiment.tasks import Task, Work, all_tasks, is_done, needs, run_task
+from lesionlabel.experiment.tasks import Task, Work, all_tasks, is_done, is_measured, needs, run_task
 from lesionlabel.lesions.cohort import load_cohort, save_cohort
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.lesions.files import write_atomically
@@ -141,11 +142,16 @@ class _Progress:
         """Seconds that are probably left after a task that took so many; NaN before any that counts."""
         work = self._left.pop(task)
         if work:
-            self._took.setdefault(f"{task.kind} {task.network}", []).append(seconds / work)
+            self._took.setdefault(self._kind(task), []).append(seconds / work)
         rates = {kind: sum(took) / len(took) for kind, took in self._took.items()}
-        # A kind of which none is done yet is guessed as the slowest of those that are.
-        guess = max(rates.values(), default=math.nan)
-        return sum(work * rates.get(f"{t.kind} {t.network}", guess) for t, work in self._left.items() if work) / jobs
+        # A kind of which none is done yet is guessed as the middle of those that are.
+        guess = statistics.median(rates.values()) if rates else math.nan
+        return sum(work * rates.get(self._kind(t), guess) for t, work in self._left.items() if work) / jobs
+
+    def _kind(self, task: Task) -> str:
+        """What takes as long as each other for the same work; a generator that is measured takes several times as long."""
+        measured = task.kind == "generators" and is_measured(self._plan, task)
+        return f"{task.kind} {task.network} {measured}"
 
 
 _WORK: list[Work] = []

@@ -120,6 +120,11 @@ def is_done(work: Work, task: Task) -> bool:
     return any((work.folder / path).exists() for path in (task.path, task.failure))
 
 
+def is_measured(plan: Plan, task: Task) -> bool:
+    """Whether the generators of a task are measured, which takes longer than training them."""
+    return plan.seeds.index(task.seed) < plan.profile.measured_seeds
+
+
 def run_task(work: Work, task: Task, *, progress: Progress = no_progress, should_stop: ShouldStop = never_stop) -> None:
     """Do a task and write its result, or why there is none: a training that diverged would diverge again.
 
@@ -153,7 +158,7 @@ def _run_task(work: Work, task: Task, progress: Progress, should_stop: ShouldSto
             _wanted(plan, fold, task.network),
             work.settings,
             path.parent,
-            measured=plan.seeds.index(task.seed) < plan.profile.measured_seeds,
+            measured=is_measured(plan, task),
             progress=progress,
             should_stop=should_stop,
         )
