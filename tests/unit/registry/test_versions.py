@@ -1,11 +1,18 @@
 import json
+import threading
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from lesionlabel.lesions.classes import DEFAULT_CLASSES
 from lesionlabel.lesions.errors import InputError, IntegrityError, NoModelError, NotFoundError
+from lesionlabel.phantom.cohort import make_cohort
+from lesionlabel.phantom.lesions import DRAWN_CLASSES
 from lesionlabel.registry import versions as versions_module
 from lesionlabel.registry.bundle import save_bundle
+from lesionlabel.registry.gate import GateOutcome, Sides, decide
+from lesionlabel.registry.gate_records import GateRecords
 from lesionlabel.registry.versions import Versions
 
 FIRST, SECOND = "20260101T000000Z-aaaaaaaa", "20260102T000000Z-bbbbbbbb"
@@ -173,3 +180,33 @@ def test_a_missing_starter_is_no_model(settings, tmp_path, monkeypatch):
 def test_version_names_are_never_overwritten(versions, network, manifest_of):
     with pytest.raises(InputError, match="never overwritten"):
         versions.add(network, replace(manifest_of(FIRST), seed=7))
+
+
+def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(versions, starter, settings, network_of, manifest_of):
+    versions.promote(FIRST, "an admin", "first")
+    third = "20260103T000000Z-dddddddd"
+    versions.add(network_of(3), manifest_of(third))
+    cohort = make_cohort(dict.fromkeys(DRAWN_CLASSES, 2), seed=1)
+    sides = Sides(cohort, np.zeros((6, 3)), np.zeros((6, 3)))
+    for version in (SECOND, third):
+        named = {"candidate": version, "champion": FIRST, "snapshot": version, "simulated": False}
+        decision = decide(sides, DEFAULT_CLASSES, "locked", 1, **named)
+        GateRecords(settings).add(replace(decision, outcome=GateOutcome.PASS), cohort)
+    said = {}
+
+    def promote(version):
+        try:
+            Versions(settings).promote(version, f"admin of {version}", "it passed")
+        except InputError as error:
+            said[version] = str(error)
+
+    both = [threading.Thread(target=promote, args=(version,)) for version in (SECOND, third)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    winner = versions.champion().version
+    assert {winner, *said} == {SECOND, third}
+    assert len(said) == 1
+    assert f"was not compared with {winner}, which serves" in next(iter(said.values()))
+    assert [entry["version"] for entry in versions.promotions()] == [FIRST, winner]
