@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
 
 from lesionlabel.augment.classic import originals
 from lesionlabel.experiment.baselines import BASELINES
@@ -31,8 +32,8 @@ from lesionlabel.settings import Settings
 from lesionlabel.training.classifier import ClassifierConfig, train_classifier
 from lesionlabel.training.hooks import DivergedError, Progress, ShouldStop, never_stop, no_progress
 
-#: ROIs that go through a network at once when it answers.
-CHUNK = 256
+#: ROIs that go through a network at once when it answers: few enough for the cache of a CPU core.
+CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -270,6 +271,8 @@ def _fold(work: Work, seed: int, number: int) -> Fold:
 
 
 def _run(network: PaperCNN, rois: Tensor, *, features: bool) -> NDArray[np.float64]:
+    # Channels last takes a third of the time.
+    convert_conv2d_weight_memory_format(network, torch.channels_last)
     layer = network.features if features else network.forward
     with torch.inference_mode():
         return torch.cat([layer(chunk) for chunk in rois.split(CHUNK)]).double().numpy()
