@@ -22,16 +22,17 @@ from scipy.stats import t as student
 from lesionlabel.experiment.collect import collect
 from lesionlabel.experiment.plan import Plan, Point
 from lesionlabel.experiment.profiles import make_plan
-from lesionlabel.experiment.run import run_tasks
+from lesionlabel.experiment.run import claim, run_tasks
 from lesionlabel.experiment.statistics import holm, sign_flip
 from lesionlabel.experiment.tasks import Task, Work
+from lesionlabel.lesions.files import write_atomically
 from lesionlabel.phantom.cohort import PAPER_COUNTS, make_cohort
 from lesionlabel.settings import Settings
 
 #: Of cohorts; 0 to 9 are for calibration.
 FIRST_SEED = 100
 FRESH = 6000
-ARMS = ("classic", "duplicates", "dcgan", "oracle")
+ARMS = ("duplicates", "dcgan", "oracle")
 
 
 def main() -> None:
@@ -61,6 +62,12 @@ def scores(seed: int, profile: str, folder: Path, jobs: int) -> dict[Point, floa
     def told(task: Task, done: int, of: int, left: float) -> None:
         print(f"  {done} of {of}: {task.title}", flush=True)
 
+    # The same fresh lesions for all cohorts, and minutes to draw.
+    drawn = Task("pool", pool="fresh").path
+    others = [path for path in folder.parent.glob(f"cohort-*/{drawn}") if path != folder / drawn]
+    claim(work)
+    if others and not (folder / drawn).exists():
+        write_atomically(folder / drawn, others[0].read_bytes())
     seconds = run_tasks(work, jobs, told)
     outcomes = collect(work, seconds, ())
     return {point: float(found.mean()) for (_, point), found in outcomes.fresh.items()}
