@@ -240,7 +240,7 @@ def test_a_disk_without_room_is_told_and_the_run_goes_on_after_room_was_made(coh
     )
     assert done.returncode == 0, done.stderr
     first, then, end = done.stdout.splitlines()
-    assert "make room, then go on with --resume" in first
+    assert "Make room, then go on with --resume" in first
     assert 1 <= int(then.split()[0]) < 6
     assert end == "6 finished"
     assert "Traceback" not in done.stderr
