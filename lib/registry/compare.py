@@ -17,7 +17,7 @@ from lesionlabel.augment.classic import originals
 from lesionlabel.evaluation.calibration import fit_temperature
 from lesionlabel.evaluation.crossval import Recipe, cross_validate, decided_blind, fit, headline_lesions
 from lesionlabel.lesions.cohort import Cohort, load_cohort
-from lesionlabel.lesions.errors import InputError, LeakError
+from lesionlabel.lesions.errors import InputError, IntegrityError, LeakError
 from lesionlabel.lesions.splits import refuse_leak
 from lesionlabel.registry.classifier import Classifier
 from lesionlabel.registry.gate import Decision, Evidence, Sides, decide
@@ -78,6 +78,10 @@ def _snapshot(settings: Settings, manifest: Manifest) -> Cohort:
     if not path.exists():
         raise InputError(f"The lesions that {manifest.version} was trained on are gone ({path.name}). Train a version again.")
     cohort = load_cohort(path)
+    if cohort.digest != manifest.snapshot:
+        raise IntegrityError(
+            f"{path} is not the snapshot that {manifest.version} was trained on: it was exchanged, so it is not used."
+        )
     if list(cohort.class_names) != settings.classes.names:
         raise InputError(
             f"{manifest.version} chooses among {', '.join(cohort.class_names)}, which are not the configured classes."

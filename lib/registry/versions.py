@@ -58,11 +58,12 @@ class Versions(VersionStore[Manifest, Classifier]):
                 f"first. {against_it}"
             )
         outcome, harmed = decision.outcome, {swap.lesion_id for swap in decision.harmed}
-        if outcome is GateOutcome.FAIL and consent.reader and harmed <= set(consent.accepts):
+        two_people = consent.reader.casefold() not in ("", consent.by.casefold())
+        if outcome is GateOutcome.FAIL and two_people and harmed <= set(consent.accepts):
             outcome = decision.without_harm
         if outcome is GateOutcome.FAIL:
             raise InputError(f"{info.version} failed against {serving}. {' '.join(decision.reasons)} {against_it}")
-        if outcome is GateOutcome.NOT_ENOUGH and consent.reader.casefold() in ("", consent.by.casefold()):
+        if outcome is GateOutcome.NOT_ENOUGH and not two_people:
             raise InputError(
                 f"There is not enough evidence that {info.version} is no worse than {serving}. {' '.join(decision.reasons)} "
                 "Give --reader, another person than --by, who has seen every lesion that was won or lost."

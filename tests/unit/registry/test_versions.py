@@ -210,3 +210,22 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(versions, star
     assert len(said) == 1
     assert f"was not compared with {winner}, which serves" in next(iter(said.values()))
     assert [entry["version"] for entry in versions.promotions()] == [FIRST, winner]
+
+
+def test_a_reader_accepts_each_lesion_by_name_and_is_not_the_one_who_promotes(versions, starter, settings):
+    versions.promote(FIRST, "an admin", "first")
+    cohort = make_cohort(dict.fromkeys(DRAWN_CLASSES, 100), seed=1)
+    right = 2.0 * np.eye(3)[cohort.labels]
+    candidate = right.copy()
+    harmed = np.flatnonzero(cohort.labels == DEFAULT_CLASSES.names.index("metastasis"))[:2]
+    candidate[harmed] = 2.0 * np.eye(3)[DEFAULT_CLASSES.names.index("cyst")]
+    named = {"candidate": SECOND, "champion": FIRST, "snapshot": "ab", "simulated": False}
+    decision = decide(Sides(cohort, candidate, right), DEFAULT_CLASSES, "locked", 1, **named)
+    assert (decision.outcome, decision.without_harm) == (GateOutcome.FAIL, GateOutcome.PASS)
+    GateRecords(settings).add(decision, cohort)
+    both = [cohort.lesions[i].lesion_id for i in harmed]
+    for reader, accepts in (("", both), ("An Admin", both), ("a reader", both[:1]), ("a reader", ())):
+        with pytest.raises(InputError, match="failed against"):
+            versions.promote(SECOND, "an admin", "better", reader=reader, accepts=accepts)
+    versions.promote(SECOND, "an admin", "better", reader="a reader", accepts=both)
+    assert versions.promotions()[-1]["accepts"] == sorted(both)
