@@ -17,6 +17,8 @@ from lesionlabel.infers.desk import Desk
 from lesionlabel.infers.dispatch import dispatch
 from lesionlabel.infers.generate import Generate
 from lesionlabel.infers.lesion_classifier import LesionClassifier, LesionClassifierForSlicer
+from lesionlabel.jobs.jobs import Jobs, lesions_of
+from lesionlabel.jobs.schedule import Growth
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.registry.generators import ALL_CLASSES
 from lesionlabel.registry.synthesis import Synthesis
@@ -26,8 +28,7 @@ from lesionlabel.strategies.first import First
 from lesionlabel.strategies.most_informative import MostInformative
 from lesionlabel.strategies.random import Random
 from lesionlabel.strategies.synthesise import Synthesise
-from lesionlabel.trainers.generator import GeneratorTrainer
-from lesionlabel.trainers.lesion_classifier import LesionClassifierTrainer
+from lesionlabel.trainers.table import trainers
 
 
 class LesionLabelApp(MONAILabelApp):
@@ -36,6 +37,7 @@ class LesionLabelApp(MONAILabelApp):
         logging.getLogger("monailabel").setLevel(logging.WARNING)
         self.settings = Settings()
         self.desk = Desk(self.settings)
+        self.jobs = Jobs(self.settings)
         self.synthesis = Synthesis(self.settings, self.desk.register)
         super().__init__(
             app_dir=app_dir,
@@ -46,6 +48,10 @@ class LesionLabelApp(MONAILabelApp):
             version=lesionlabel.__version__,
             labels=self.settings.classes.names,
         )
+
+        params = self.trainers["lesion_classifier"].check(dict(self.settings.retrain_params))
+        self.growth = Growth(self.jobs, self.curated, params)
+        self.scheduled_retraining = {"trainer": "lesion_classifier", "params": params, **lesions_of(self.curated.studies)}
 
     def init_datastore(self) -> CuratedDatastore:
         if self.studies.startswith(("http://", "https://")):
@@ -67,9 +73,8 @@ class LesionLabelApp(MONAILabelApp):
         }
 
     def init_trainers(self) -> dict[str, Any]:
-        store = self.desk.store
-        generators = {name: GeneratorTrainer(self.settings, store, name) for name in self.synthesis.versions}
-        return {"lesion_classifier": LesionClassifierTrainer(self.settings, store), **generators}
+        self.trainers = trainers(self.settings, self.jobs)
+        return self.trainers
 
     def init_strategies(self) -> dict[str, Any]:
         return {

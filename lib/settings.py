@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lesionlabel.lesions.classes import DEFAULT_CLASSES, ClassList, read_classes
@@ -21,6 +21,13 @@ class Settings(BaseSettings):
     volume_cache_gib: float = Field(default=20.0, gt=0, description="bound of the volume store on disk, in GiB")
     device: str = Field(default="auto", description="torch device: auto, cpu, cuda, cuda:0 …")
     allow_starter: bool = Field(default=True, description="serve the phantom-trained starter model until a version is promoted")
+    jobs_database: SecretStr | None = Field(
+        default=None, description="postgresql://… of the jobs, where several machines work; a SQLite file under home if unset"
+    )
+    auto_promote: bool = Field(default=False, description="let a version that passed the gate in regime A serve at once")
+    retrain_at: str | None = Field(default=None, description="when to retrain, five cron fields, such as 0 2 * * *")
+    retrain_after: int | None = Field(default=None, gt=0, description="retrain after so many newly curated lesions")
+    retrain_params: dict[str, str] = Field(default_factory=dict, description="parameters of a scheduled retraining, as JSON")
 
     @cached_property
     def classes(self) -> ClassList:
@@ -44,6 +51,21 @@ class Settings(BaseSettings):
     @property
     def snapshots_folder(self) -> Path:
         return self.home / "snapshots"
+
+    @property
+    def training_folder(self) -> Path:
+        """What trainings have finished of what they still work on."""
+        return self.home / "training"
+
+    @property
+    def jobs_folder(self) -> Path:
+        """Log and progress of each job, one folder each."""
+        return self.home / "jobs"
+
+    @property
+    def workers_folder(self) -> Path:
+        """One file for each worker that lives."""
+        return self.home / "workers"
 
     @property
     def synthetic_folder(self) -> Path:

@@ -33,20 +33,9 @@ def read_cohort(path: Path | None, studies: Path | None, kind: str | None, setti
         return load_cohort(path)
     if studies is None or path is not None:
         raise InputError("Give the lesions either as --cohort FILE.npz or as --studies DIR.")
-    if not studies.is_dir():
-        raise InputError(f"The studies folder {studies} is not there.")
-    from lesionlabel.datastore.cohort import cohort_of
-    from lesionlabel.datastore.curated import CuratedDatastore
-    from lesionlabel.imaging.store import VolumeStore
-    from lesionlabel.imaging.synthetic_register import SyntheticRegister
-    from lesionlabel.imaging.synthetic_seen import synthetic_volume
+    from lesionlabel.datastore.cohort import cohort_of_studies
 
-    if kind not in (None, "patients", "phantom"):
-        raise InputError(f"Unknown kind {kind!r}. Allowed: patients, phantom.")
-    store = VolumeStore(settings.volumes_folder, int(settings.volume_cache_gib * 2**30))
-    register = SyntheticRegister(settings.synthetic_folder)
-    datastore = CuratedDatastore(studies, recognise=lambda path: synthetic_volume(path, register))
-    return cohort_of(datastore, store, settings.classes, kind)
+    return cohort_of_studies(studies, settings, kind)
 
 
 def teller() -> Progress:

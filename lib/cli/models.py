@@ -60,9 +60,8 @@ def compare_model(version: str) -> None:
     One version is compared on a snapshot; asked again, the answer is the same. Where the serving version has seen the lesions,
     its recipe is trained again without them, which takes as long as a training.
     """
-    from lesionlabel.cli.gate_page import gate_page
     from lesionlabel.cli.lesions import teller
-    from lesionlabel.lesions.files import write_atomically
+    from lesionlabel.jobs.gate_page import write_gate_page
     from lesionlabel.registry.compare import compare_with_champion
     from lesionlabel.settings import Settings
     from lesionlabel.training.hooks import stopping_on_signals
@@ -70,9 +69,7 @@ def compare_model(version: str) -> None:
     settings = Settings()
     with stopping_on_signals() as should_stop:
         decision, tested = compare_with_champion(settings, version, progress=teller(), should_stop=should_stop)
-    page = settings.home / "gate" / f"{decision.candidate}-against-{decision.champion}.html"
-    html, text = gate_page(decision, tested)
-    write_atomically(page, html.encode())
+    page, text = write_gate_page(settings, decision, tested)
     print(text)
     print(f"{page} shows every lesion that was won or lost. Not for clinical use.")
 

@@ -16,14 +16,17 @@ def serve(
     studies: Annotated[Path, typer.Option(help="the folder of imported volumes; labels are kept in it too")],
     host: Annotated[str, typer.Option(help="the address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    worker: Annotated[bool, typer.Option(help="do jobs in a process of its own; without, workers elsewhere do")] = True,
 ) -> None:
     """Start the server: 3D Slicer's MONAI Label module and REST clients of MONAI Label can connect."""
     from lesionlabel import NOT_FOR_CLINICAL_USE
+    from lesionlabel.jobs.schedule import require_cron
     from lesionlabel.server import launch
     from lesionlabel.settings import Settings
 
     launch.require_free_port(host, port)
     settings = Settings()
+    require_cron(settings)
     print(f"LesionLabel. {NOT_FOR_CLINICAL_USE}")
     for name, value in settings.describe().items():
         print(f"  {name}: {value}")
@@ -37,7 +40,7 @@ def serve(
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     print(f"\nOpen http://{shown}:{port} in a browser, or enter it as server in 3D Slicer's MONAI Label module.")
     print("Stop with Ctrl+C.", flush=True)
-    launch.serve(settings, studies, host, port)
+    launch.serve(settings, studies, host, port, with_worker=worker)
 
 
 def classify(

@@ -11,11 +11,14 @@ from lesionlabel.datastore.curated import CuratedDatastore
 from lesionlabel.datastore.index import FINAL
 from lesionlabel.imaging.sidecar import read_sidecar
 from lesionlabel.imaging.store import VolumeStore
+from lesionlabel.imaging.synthetic_register import SyntheticRegister
+from lesionlabel.imaging.synthetic_seen import synthetic_volume
 from lesionlabel.lesions.classes import ClassList
 from lesionlabel.lesions.cohort import Cohort, CohortLesion
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.lesions.lesion import Lesion
 from lesionlabel.lesions.roi import cut_context
+from lesionlabel.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +49,18 @@ def curated_lesions(datastore: CuratedDatastore, classes: ClassList) -> dict[str
     for label, count in sorted(others.items()):
         logger.warning("%d curated lesion(s) of the class %r are left out: it is not in the class list.", count, label)
     return found
+
+
+def cohort_of_studies(studies: Path, settings: Settings, kind: str | None = None) -> Cohort:
+    """The cohort of a studies folder; kind as in cohort_of. Raises InputError also when the folder is not there."""
+    if not studies.is_dir():
+        raise InputError(f"The studies folder {studies} is not there.")
+    if kind not in (None, "patients", "phantom"):
+        raise InputError(f"Unknown kind {kind!r}. Allowed: patients, phantom.")
+    store = VolumeStore(settings.volumes_folder, int(settings.volume_cache_gib * 2**30))
+    register = SyntheticRegister(settings.synthetic_folder)
+    datastore = CuratedDatastore(studies, recognise=lambda path: synthetic_volume(path, register))
+    return cohort_of(datastore, store, settings.classes, kind)
 
 
 def cohort_of(datastore: CuratedDatastore, store: VolumeStore, classes: ClassList, kind: Kind | None = None) -> Cohort:

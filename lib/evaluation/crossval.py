@@ -5,8 +5,9 @@ Source: Frid-Adar et al. 2018, section IV (three folds by patient); the fold siz
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,7 @@ from lesionlabel.lesions.errors import InputError
 from lesionlabel.lesions.splits import patient_folds, refuse_leak
 from lesionlabel.training.classifier import ClassifierConfig, TrainedClassifier, train_classifier
 from lesionlabel.training.dataset import training_set
-from lesionlabel.training.hooks import Progress, ShouldStop, never_stop, no_progress, part_of
-
-#: Given the patients that a training is tested on: images (n, 1, 64, 64) and class indices (n,) that join it, or an error.
-Extra = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
+from lesionlabel.training.hooks import Progress, ShouldStop, never_stop, no_progress
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,12 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Recipe:
+        """Read what to_json wrote. Raises KeyError, TypeError or InputError when it is not complete."""
+        training = ClassifierConfig(**content["training"])
+        return cls(content["profile"], content["amount_per_fold"], content["n_folds"], training, tuple(content["reduced"]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,35 +82,45 @@ def headline_lesions(cohort: Cohort) -> NDArray[np.bool_]:
     return strong if strong.any() else blind
 
 
-def cross_validate(
-    cohort: Cohort,
-    recipe: Recipe,
-    seed: int,
-    *,
-    extra: Extra | None = None,
-    progress: Progress = no_progress,
-    should_stop: ShouldStop = never_stop,
-) -> OutOfFold:
-    """Train the recipe once per fold and answer for the lesions of the fold left out.
-
-    The seed draws the patients' partition, the augmentations and the weights. extra: what joins each training set, as synthetic
-    images. Raises InputError when the cohort is too small or mixed, LeakError, StoppedError, and what extra raises.
-    """
+def draw_folds(cohort: Cohort, recipe: Recipe, seed: int) -> NDArray[np.int64]:
+    """The fold of each lesion, (n,), by patient. Raises InputError when the cohort is too small or mixed."""
     is_simulated(cohort)
     check_size(cohort, recipe.n_folds)
-    folds = patient_folds(cohort.labels, cohort.patients, recipe.n_folds, np.random.default_rng([seed, 0]))
-    logits = np.full((len(cohort), len(cohort.class_names)), np.nan)
-    trained = []
-    for fold in range(recipe.n_folds):
-        training, test = cohort.subset(np.flatnonzero(folds != fold)), cohort.subset(np.flatnonzero(folds == fold))
-        refuse_leak(training.patients, test.patients)
-        part = part_of(progress, fold / recipe.n_folds, (fold + 1) / recipe.n_folds, f"fold {fold + 1} of {recipe.n_folds}")
-        joined = None if extra is None else extra(test.patients)
-        result = fit(training, recipe, seed, fold + 1, recipe.n_folds - 1, joined, progress=part, should_stop=should_stop)
-        with torch.inference_mode():
-            logits[folds == fold] = result.network(originals(test)).double().numpy()
-        trained.append({**result.record(), "lesions": len(training), "patients": len(set(training.patients))})
-    return OutOfFold(cohort, recipe, seed, folds, logits, tuple(trained))
+    return patient_folds(cohort.labels, cohort.patients, recipe.n_folds, np.random.default_rng([seed, 0]))
+
+
+def answer_fold(
+    cohort: Cohort,
+    folds: NDArray[np.int64],
+    fold: int,
+    recipe: Recipe,
+    seed: int,
+    joined: tuple[Tensor, Tensor] | None = None,
+    *,
+    checkpoint: Path | None = None,
+    progress: Progress = no_progress,
+    should_stop: ShouldStop = never_stop,
+) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    """Train the recipe on the other folds and answer for this one: logits (lesions of the fold, classes), and how it was trained.
+
+    The seed draws augmentations and weights. joined, checkpoint: as in fit. Raises LeakError, StoppedError.
+    """
+    training, test = cohort.subset(np.flatnonzero(folds != fold)), cohort.subset(np.flatnonzero(folds == fold))
+    refuse_leak(training.patients, test.patients)
+    result = fit(
+        training,
+        recipe,
+        seed,
+        fold + 1,
+        recipe.n_folds - 1,
+        joined,
+        checkpoint=checkpoint,
+        progress=progress,
+        should_stop=should_stop,
+    )
+    with torch.inference_mode():
+        logits = result.network(originals(test)).double().numpy()
+    return logits, {**result.record(), "lesions": len(training), "patients": len(set(training.patients))}
 
 
 def fit(
@@ -117,13 +131,15 @@ def fit(
     sets: int,
     joined: tuple[Tensor, Tensor] | None = None,
     *,
+    checkpoint: Path | None = None,
     progress: Progress = no_progress,
     should_stop: ShouldStop = never_stop,
 ) -> TrainedClassifier:
     """Train the recipe on all of a cohort.
 
     run: number that keeps the random draws of runs with one seed apart. sets: folds the cohort stands for, each of which brings
-    amount_per_fold augmentations. joined: more images (n, 1, 64, 64) with their class indices (n,).
+    amount_per_fold augmentations. joined: more images (n, 1, 64, 64) with their class indices (n,). checkpoint: as in
+    train_classifier.
     """
     progress(0.0, "cutting and augmenting ROIs")
     augment_seed, train_seed = (int(s) for s in np.random.SeedSequence([seed, run]).generate_state(2))
@@ -131,8 +147,15 @@ def fit(
     if joined is not None:
         images, labels = torch.cat([images, joined[0]]), torch.cat([labels, joined[1]])
     config = replace(recipe.training, seed=train_seed)
-    n_classes = len(cohort.class_names)
-    return train_classifier(images, labels, config, n_classes=n_classes, progress=progress, should_stop=should_stop)
+    return train_classifier(
+        images,
+        labels,
+        config,
+        n_classes=len(cohort.class_names),
+        checkpoint=checkpoint,
+        progress=progress,
+        should_stop=should_stop,
+    )
 
 
 def check_size(cohort: Cohort, n_folds: int) -> None:

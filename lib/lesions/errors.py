@@ -1,5 +1,10 @@
 """What can be wrong with what a user gives. Each message says what was wrong, the value, what is allowed, and what to do."""
 
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
 
 class InputError(ValueError):
     """The input cannot be used as it is: the message names the value, what is allowed, and what to do."""
@@ -35,3 +40,9 @@ class NoModelError(RuntimeError):
 
 class IntegrityError(RuntimeError):
     """A stored product does not match the hash in its manifest, so it is not used."""
+
+
+def places(error: BaseException) -> str:
+    """The error's kind and the places it went through, for a log: its text can hold what a patient's file or a request said."""
+    frames = reversed(traceback.extract_tb(error.__traceback__)[-6:])
+    return f"{type(error).__name__} at {' < '.join(f'{Path(frame.filename).name}:{frame.lineno}' for frame in frames)}"

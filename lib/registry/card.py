@@ -140,6 +140,7 @@ def model_card(manifest: Manifest, evaluation_text: str) -> str:
             f"\n\n{made} synthetic ROIs trained beside them. Counting whom their generators have seen, its weights come from "
             f"{len(manifest.patients)} patients."
         )
+    seen = "\n\n".join([seen, *manifest.config.get("notes", ())])
     return f"""# LesionLabel lesion classifier {manifest.version}
 
 **{NOT_CLINICAL}** Chooses only among {classes}; HCC, abscess, FNH and others will be misnamed.

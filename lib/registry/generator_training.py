@@ -30,6 +30,7 @@ from lesionlabel.registry.generator import LesionGenerator
 from lesionlabel.registry.generator_manifest import GeneratorManifest
 from lesionlabel.registry.generators import ALL_CLASSES, generator_for, generator_names
 from lesionlabel.registry.manifest import code_version
+from lesionlabel.registry.profiles import TRIAL
 from lesionlabel.settings import Settings
 from lesionlabel.training.classifier import ClassifierConfig
 from lesionlabel.training.gan import TrainedGan, train_gan
@@ -74,6 +75,15 @@ PROFILES: Mapping[str, GeneratorRecipe] = MappingProxyType(
             width=64,
             steps=1000,
             reduced=("width 64 instead of 1024", "1000 steps (2000 for all classes) instead of 70 epochs (50)"),
+        ),
+        TRIAL: GeneratorRecipe(
+            TRIAL,
+            width=16,
+            steps=20,
+            amount_per_fold=60,
+            measuring=ClassifierConfig(epochs=None, steps=20, batch=16, learning_rate=4e-3),
+            least_diversity=0.0,
+            reduced=("width 16, 20 steps: for trying out that everything works, never for use",),
         ),
     }
 )

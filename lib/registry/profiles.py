@@ -9,6 +9,9 @@ from lesionlabel.lesions.errors import InputError
 
 R = TypeVar("R")
 
+#: The profile that shows that everything works. What it makes never serves.
+TRIAL = "trial"
+
 
 def find_profile(profiles: Mapping[str, R], name: str) -> R:
     """The recipe of that name. Raises InputError for an unknown one."""

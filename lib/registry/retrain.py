@@ -1,37 +1,39 @@
 """From a cohort to a candidate version: snapshot, cross-validation, temperature, final training, bundle.
 
-The command and the MONAI Label trainer both call this. It never changes what serves.
+The command and the background jobs both call this. It never changes what serves.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from functools import partial
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 
-import numpy as np
-
-from lesionlabel.evaluation.crossval import Recipe, check_size, cross_validate, decided_blind, fit, is_simulated
+from lesionlabel.evaluation.crossval import Recipe, decided_blind, is_simulated
 from lesionlabel.evaluation.report import Report, make_report
-from lesionlabel.lesions.cohort import Cohort, take_snapshot
-from lesionlabel.lesions.errors import InputError
+from lesionlabel.lesions.cohort import Cohort
+from lesionlabel.lesions.errors import InputError, NotFoundError
 from lesionlabel.networks.paper_cnn import PaperCNN
 from lesionlabel.registry.bundle import save_bundle
 from lesionlabel.registry.bundle_folder import weights_digest
-from lesionlabel.registry.locked import LockedPatients
-from lesionlabel.registry.manifest import Manifest, code_version
-from lesionlabel.registry.profiles import find_profile
+from lesionlabel.registry.joined import describe, keep_set, parents, seen_by
+from lesionlabel.registry.manifest import Manifest
+from lesionlabel.registry.profiles import TRIAL, find_profile
 from lesionlabel.registry.synthetic_set import SyntheticSet
+from lesionlabel.registry.training_parts import read_answers, read_network, run_part
+from lesionlabel.registry.training_plan import SetFile, TrainingPlan, make_plan, read_snapshot
 from lesionlabel.registry.version_store import VersionInfo
 from lesionlabel.registry.versions import Versions
 from lesionlabel.settings import Settings
 from lesionlabel.training.classifier import ClassifierConfig
 from lesionlabel.training.hooks import Progress, ShouldStop, never_stop, no_progress, part_of
 
-#: What can be asked for. "paper" is Frid-Adar's schedule and takes about an hour on two cores; "quick" takes minutes.
+#: What can be asked for. "paper" is Frid-Adar's schedule and takes about an hour on two cores; "quick" takes minutes; "trial"
+#: shows in seconds that everything works, and its versions never serve.
 PROFILES: Mapping[str, Recipe] = MappingProxyType(
     {
         "paper": Recipe(),
@@ -44,6 +46,12 @@ PROFILES: Mapping[str, Recipe] = MappingProxyType(
                 "1500 steps instead of 150 epochs",
                 "learning rate 4e-3 instead of 1e-3, because there are few steps",
             ),
+        ),
+        TRIAL: Recipe(
+            profile=TRIAL,
+            amount_per_fold=30,
+            training=ClassifierConfig(epochs=None, steps=60, batch=16, learning_rate=4e-3),
+            reduced=("60 steps on 30 augmentations a fold: for trying out that everything works, never for use",),
         ),
     }
 )
@@ -83,13 +91,20 @@ def train_version(
 ) -> tuple[VersionInfo[Manifest], Trained]:
     """Train on the cohort and keep the result as a candidate version, which serves only once it is promoted.
 
-    Locked patients' lesions do not train. synthetic: images that join every training set. Raises InputError when the cohort or
-    the profile cannot be used, UnfitError, LeakError when a generator behind synthetic has seen a patient of the cohort,
-    DivergedError, StoppedError.
+    Locked patients' lesions do not train. synthetic: images that join every training set. A run that was stopped goes on. Raises
+    InputError when the cohort or the profile cannot be used, UnfitError, LeakError when a generator behind synthetic has seen a
+    patient of the cohort, DivergedError, StoppedError.
     """
-    recipe = find_profile(PROFILES, profile)
-    trained = train_on(cohort, settings, recipe, seed, synthetic, set_apart=True, progress=progress, should_stop=should_stop)
-    return Versions(settings).add(trained.network, trained.manifest, trained.report_text), trained
+    recipe = on_device(find_profile(PROFILES, profile), settings)
+    plan = make_plan(cohort, settings, recipe, seed, None, set_apart=True)
+    if synthetic is not None:
+        # Refused before the first fold has been trained.
+        synthetic.for_training(cohort.class_names, is_simulated(cohort), plan.cohort(settings).patients)
+        plan = replace(plan, joined=keep_set(settings, synthetic))
+    run_parts(settings, plan, progress=progress, should_stop=should_stop)
+    kept = keep_version(settings, plan)
+    forget(settings, plan)
+    return kept
 
 
 def train_starter(
@@ -108,77 +123,83 @@ def train_starter(
     """
     if not is_simulated(cohort):
         raise InputError("A starter is handed on to everyone, so it is trained on the phantom only, never on patients.")
-    trained = train_on(cohort, settings, find_profile(PROFILES, profile), seed, progress=progress, should_stop=should_stop)
+    plan = make_plan(cohort, settings, on_device(find_profile(PROFILES, profile), settings), seed)
+    run_parts(settings, plan, progress=progress, should_stop=should_stop)
+    trained = assemble(settings, plan)
     manifest = replace(trained.manifest, version=f"starter-{weights_digest(trained.network)[:8]}")
     save_bundle(folder, trained.network, manifest, trained.report_text, over=True)
+    forget(settings, plan)
     return replace(trained, manifest=manifest)
 
 
-def train_on(
-    cohort: Cohort,
-    settings: Settings,
-    recipe: Recipe,
-    seed: int,
-    synthetic: SyntheticSet | None = None,
-    *,
-    set_apart: bool = False,
-    progress: Progress = no_progress,
-    should_stop: ShouldStop = never_stop,
-) -> Trained:
-    """Snapshot, cross-validate, calibrate, and train on all lesions, or on those that are not locked. Raises as train_version."""
-    simulated = is_simulated(cohort)
-    if list(cohort.class_names) != settings.classes.names:
-        raise InputError(
-            f"The cohort's classes are {', '.join(cohort.class_names)}; the configured ones are "
-            f"{', '.join(settings.classes.names)}. Set LESIONLABEL_CLASS_FILE to the cohort's class list."
-        )
-    training = cohort.subset(np.flatnonzero(~LockedPatients(settings).cut(cohort))) if set_apart else cohort
-    check_size(training, recipe.n_folds)
-    extra = None
-    if synthetic is not None:
-        extra = partial(synthetic.for_training, cohort.class_names, simulated)
-        # Refused before the first fold has been trained.
-        extra(cohort.patients)
-    recipe = replace(recipe, training=replace(recipe.training, device=settings.device))
-    take_snapshot(cohort, settings.snapshots_folder)
+def on_device(recipe: Recipe, settings: Settings) -> Recipe:
+    """The recipe on the configured device."""
+    return replace(recipe, training=replace(recipe.training, device=settings.device))
 
-    report, share = None, 0.0
-    if decided_blind(training).any():
-        share = recipe.n_folds / (recipe.n_folds + 1)
-        out_of_fold = cross_validate(
-            training, recipe, seed, extra=extra, progress=part_of(progress, 0, share), should_stop=should_stop
-        )
-        report = make_report(out_of_fold, settings.classes)
-    else:
-        progress(0.0, "no lesion was decided before the model's answer was seen: training without an evaluation")
-    final = fit(
-        training,
-        recipe,
-        seed,
-        run=recipe.n_folds + 1,
-        sets=recipe.n_folds,
-        joined=None if extra is None else extra(()),
-        progress=part_of(progress, share, 1, "all lesions"),
-        should_stop=should_stop,
-    )
-    now = datetime.now(UTC)
+
+def needed_parts(settings: Settings, plan: TrainingPlan) -> range:
+    """The parts that a version needs: folds only where a lesion may be tested, and the training on all lesions."""
+    first = 0 if decided_blind(plan.cohort(settings)).any() else plan.recipe.n_folds
+    return range(first, plan.n_parts)
+
+
+def run_parts(
+    settings: Settings, plan: TrainingPlan, *, progress: Progress = no_progress, should_stop: ShouldStop = never_stop
+) -> None:
+    """Do all parts of the plan, one after the other. Raises as run_part."""
+    parts = needed_parts(settings, plan)
+    for done, part in enumerate(parts):
+        hook = part_of(progress, done / len(parts), (done + 1) / len(parts), plan.part_name(part))
+        run_part(settings, plan, part, progress=hook, should_stop=should_stop)
+
+
+def keep_version(settings: Settings, plan: TrainingPlan, notes: tuple[str, ...] = ()) -> tuple[VersionInfo[Manifest], Trained]:
+    """Keep what the parts have made as a candidate version. Done twice, the version is the same.
+
+    notes: sentences on how it was trained, for the card.
+    """
+    trained = assemble(settings, plan, notes)
+    versions = Versions(settings)
+    with suppress(NotFoundError):
+        return versions.get(trained.manifest.version), trained
+    return versions.add(trained.network, trained.manifest, trained.report_text), trained
+
+
+def forget(settings: Settings, plan: TrainingPlan) -> None:
+    """Remove what the plan's parts have left behind."""
+    shutil.rmtree(plan.folder(settings), ignore_errors=True)
+    if isinstance(plan.joined, SetFile):
+        plan.joined.path(settings).unlink(missing_ok=True)
+
+
+def assemble(settings: Settings, plan: TrainingPlan, notes: tuple[str, ...] = ()) -> Trained:
+    """The network, its report, calibration and manifest, from finished parts. Raises InputError when one is missing."""
+    training = plan.cohort(settings)
+    network, record = read_network(settings, plan, len(training.class_names))
+    report = None
+    if len(needed_parts(settings, plan)) > 1:
+        report = make_report(read_answers(settings, plan, training), settings.classes)
+    ended = record.pop("ended")
+    locked = len(set(read_snapshot(settings, plan.snapshot).patients)) - len(set(training.patients))
     manifest = Manifest(
-        version=f"{now:%Y%m%dT%H%M%SZ}-{weights_digest(final.network)[:8]}",
-        created=now.isoformat(timespec="seconds"),
+        version=f"{datetime.fromisoformat(ended):%Y%m%dT%H%M%SZ}-{weights_digest(network)[:8]}",
+        created=ended,
         class_counts=training.counts(),
-        trained_on="phantom" if simulated else "patients",
-        patients=tuple(sorted({*training.patients, *(() if synthetic is None else synthetic.patients)})),
-        snapshot=cohort.digest,
+        trained_on="phantom" if is_simulated(training) else "patients",
+        patients=tuple(sorted({*training.patients, *seen_by(plan, settings)})),
+        snapshot=plan.snapshot,
         config={
-            **recipe.to_json(),
-            "training": final.record(),
+            **plan.recipe.to_json(),
+            "training": record,
             "cohort_patients": len(set(training.patients)),
-            "locked_patients": len(set(cohort.patients)) - len(set(training.patients)),
-            "synthetic": None if synthetic is None else synthetic.describe(),
+            "locked_patients": locked,
+            "synthetic": describe(plan, settings),
+            "notes": list(notes),
         },
-        seed=seed,
+        seed=plan.seed,
         temperature=1.0 if report is None else report.temperature,
         evaluation=None if report is None else report.to_json(),
-        code_version=code_version(),
+        code_version=plan.code,
+        parents=parents(plan),
     )
-    return Trained(final.network, manifest, report)
+    return Trained(network, manifest, report)

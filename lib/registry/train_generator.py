@@ -54,18 +54,20 @@ def train_generator(
     arm: Arm,
     profile: str = "quick",
     seed: int = 0,
+    fold: int = 0,
     *,
     progress: Progress = no_progress,
     should_stop: ShouldStop = never_stop,
 ) -> tuple[VersionInfo[GeneratorManifest], MadeGenerator]:
     """Train the generator called name on two thirds of the patients that are not locked and keep it as a candidate version.
 
-    Raises InputError when the cohort, the arm or the profile cannot be used, DivergedError, CollapsedError, StoppedError.
+    fold: of the third that is held out. Raises InputError when the cohort, the arm or the profile cannot be used, DivergedError,
+    CollapsedError, StoppedError.
     """
     recipe = find_profile(PROFILES, profile)
     # What it saw of locked patients it would pass on to classifiers.
     cohort = cohort.subset(np.flatnonzero(~LockedPatients(settings).cut(cohort)))
-    made = make_generator(cohort, settings, name, arm, recipe, seed, progress=progress, should_stop=should_stop)
+    made = make_generator(cohort, settings, name, arm, recipe, seed, fold, progress=progress, should_stop=should_stop)
     versions = GeneratorVersions(settings, name)
     info = versions.add(made.gan.generator, made.manifest, made.report.to_markdown(), made.pictures)
     made.checkpoint.unlink(missing_ok=True)
@@ -104,11 +106,12 @@ def make_generator(
     arm: Arm,
     recipe: GeneratorRecipe,
     seed: int,
+    fold: int = 0,
     *,
     progress: Progress = no_progress,
     should_stop: ShouldStop = never_stop,
 ) -> MadeGenerator:
-    """Train on all but the first fold of patients, and measure against it. Raises as train_generator."""
+    """Train on all but a fold of patients, and measure against it. Raises as train_generator."""
     trained = train_unmeasured(
         cohort,
         settings,
@@ -116,6 +119,7 @@ def make_generator(
         arm,
         recipe,
         seed,
+        fold,
         progress=part_of(progress, 0, TRAINING_SHARE, "training"),
         should_stop=should_stop,
     )

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from lesionlabel.lesions.errors import InputError, IntegrityError, NoModelError, NotFoundError
 from lesionlabel.lesions.files import append_line, write_atomically
 from lesionlabel.registry.manifest import MANIFEST_NAME, M, manifest_digest, read_manifest
+from lesionlabel.registry.profiles import TRIAL
 from lesionlabel.settings import Settings
 
 POINTER_NAME = "champion.json"
@@ -167,6 +168,10 @@ class VersionStore(ABC, Generic[M, L]):
             problem = self._class_mismatch(info.manifest)
             if problem:
                 raise InputError(f"{problem} It is not promoted.")
+            if info.manifest.config.get("profile") == TRIAL:
+                raise InputError(
+                    f"{version} was made by the profile {TRIAL!r}, which only shows that everything works. It never serves."
+                )
             previous = self.promotions()[-1:]
             consent = Consent(by.strip(), reason.strip(), reader.strip(), tuple(accepts), override)
             evidence = self.refuse_promotion(info, previous[0]["version"] if previous else None, consent)

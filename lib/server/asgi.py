@@ -6,7 +6,9 @@ Served by `lesionlabel serve`, or by `monailabel start_server --uvicorn_app lesi
 from __future__ import annotations
 
 import io
+import logging
 import os
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, redirect_stdout
 from typing import Any
@@ -20,8 +22,12 @@ from threadpoolctl import threadpool_limits
 with redirect_stdout(io.StringIO()):
     from monailabel.app import app as stock
 
-from lesionlabel.server import closed, inference, offloaded, pages
-from lesionlabel.server.errors import JSONErrors
+from lesionlabel.jobs.schedule import apply_schedule
+from lesionlabel.server import closed, inference, jobs, offloaded, pages, training
+from lesionlabel.server.errors import JSONErrors, in_one_line
+from lesionlabel.server.running import running_app
+
+logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -32,7 +38,17 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     # Without it MONAI Label's training task waits for ever and says nothing.
     os.environ.setdefault("PYTHONPATH", "")
     async with stock.router.lifespan_context(stock):
+        threading.Thread(target=open_jobs, name="jobs", daemon=True).start()
         yield
+
+
+def open_jobs() -> None:
+    """Load what jobs need before anybody asks for them, and say when to retrain; start-up does not wait for it."""
+    try:
+        app = running_app()
+        apply_schedule(app.jobs, app.scheduled_retraining)
+    except Exception as error:  # whatever the database says: predictions do not need it, and who asks for jobs is told again
+        logger.error("The database of the jobs cannot be used: %s", in_one_line(error))
 
 
 def build() -> FastAPI:
@@ -43,7 +59,7 @@ def build() -> FastAPI:
     built = FastAPI(title="LesionLabel", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
     built.add_middleware(JSONErrors)
     # Closed ones first: /infer/wsi/… would not reach /infer/{model}, but nothing should depend on that.
-    for router in (closed.router, pages.router, inference.router, offloaded.router):
+    for router in (closed.router, pages.router, inference.router, training.router, jobs.router, offloaded.router):
         built.include_router(router)
     ours = built.openapi
 

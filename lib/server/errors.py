@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-import traceback
 from pathlib import Path
 
 from monailabel.config import settings as host
@@ -13,7 +12,8 @@ from monailabel.interfaces.exception import MONAILabelException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lesionlabel.lesions.errors import InputError, IntegrityError, NoModelError, NotFoundError
+from lesionlabel.jobs.jobs import BusyError
+from lesionlabel.lesions.errors import InputError, IntegrityError, NoModelError, NotFoundError, places
 from lesionlabel.registry.versions import starter_folder
 from lesionlabel.settings import Settings
 from lesionlabel.training.hooks import TOLD
@@ -21,6 +21,7 @@ from lesionlabel.training.hooks import TOLD
 logger = logging.getLogger(__name__)
 
 STATUS: tuple[tuple[type[Exception], int], ...] = (
+    (BusyError, 429),
     (InputError, 422),
     (NotFoundError, 404),
     (NoModelError, 503),
@@ -61,6 +62,9 @@ def to_response(error: Exception) -> JSONResponse:
             return JSONResponse({"detail": without_folders(str(error)), "error": type(error).__name__}, status)
     if isinstance(error, MONAILabelException):
         return JSONResponse({"detail": without_folders(str(error.msg)), "error": type(error).__name__}, 400)
+    if type(error).__module__.startswith("sqlalchemy."):
+        logger.error("The jobs' database: %s", places(error))
+        return JSONResponse({"detail": "The jobs' database cannot be used just now. Try again.", "error": "Database"}, 503)
     if isinstance(error, json.JSONDecodeError):
         return JSONResponse({"detail": f"params and info must be JSON: {error}.", "error": "JSONDecodeError"}, 422)
     incident = secrets.token_hex(4)
@@ -76,8 +80,7 @@ def in_one_line(error: Exception) -> str:
     """
     if isinstance(error, TOLD):
         return f"{type(error).__name__}: {without_folders(str(error))}"
-    places = " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(traceback.extract_tb(error.__traceback__)[-6:]))
-    return f"{type(error).__name__} at {places}"
+    return places(error)
 
 
 def without_folders(text: str) -> str:

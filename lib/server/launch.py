@@ -11,6 +11,7 @@ import socket
 from importlib import resources
 from pathlib import Path
 
+from lesionlabel.jobs.supervisor import Supervisor
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.lesions.files import write_atomically
 from lesionlabel.settings import Settings
@@ -90,8 +91,8 @@ def logging_config(log_file: Path) -> dict:
     }
 
 
-def serve(settings: Settings, studies: Path, host: str, port: int) -> None:
-    """Run the server in this process until it is stopped."""
+def serve(settings: Settings, studies: Path, host: str, port: int, *, with_worker: bool = True) -> None:
+    """Run the server in this process until it is stopped, and with it a worker in another."""
     home = settings.home.resolve()
     app_folder = write_app_folder(home)
     os.environ.update(SAFE_HOST_SETTINGS)
@@ -109,4 +110,11 @@ def serve(settings: Settings, studies: Path, host: str, port: int) -> None:
     arguments = ["start_server", "--app", str(app_folder), "--studies", str(studies), "--host", host, "--port", str(port)]
     arguments += ["--uvicorn_app", "lesionlabel.server.asgi:app", "--log_config", str(app_folder / "logging.json")]
     arguments += ["--verbose", "WARNING"]
-    launcher.action_start_server(launcher.args_parser().parse_args(arguments))
+    supervisor = Supervisor(app_folder / "logs" / "worker.log") if with_worker else None
+    if supervisor is not None:
+        supervisor.start()
+    try:
+        launcher.action_start_server(launcher.args_parser().parse_args(arguments))
+    finally:
+        if supervisor is not None:
+            supervisor.stop()

@@ -6,26 +6,28 @@ Paths, parameters and JSON are the stock ones; the stock functions do the work.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, BackgroundTasks, Body, Depends, File, Form, UploadFile
+from fastapi import APIRouter, BackgroundTasks, Body, File, Form, UploadFile
 from fastapi.responses import FileResponse
 from monailabel.config import settings as host
-from monailabel.endpoints import activelearning, datastore, session, train
-from monailabel.endpoints.user.auth import RBAC, User
+from monailabel.endpoints import activelearning, datastore, session
+from monailabel.endpoints.user.auth import User
 
 from lesionlabel.datastore.names import id_for, require_extension, require_id, require_tag, split_extension
 from lesionlabel.lesions.errors import InputError, NotFoundError
+from lesionlabel.server.errors import in_one_line
 from lesionlabel.server.inference import read_params
+from lesionlabel.server.roles import ANNOTATOR, USER
 from lesionlabel.server.running import running_app
 
-router = APIRouter()
+logger = logging.getLogger(__name__)
 
-#: What a client that asks for all training gets.
-DEFAULT_TRAINER = "lesion_classifier"
+router = APIRouter()
 
 
 @contextmanager
@@ -37,11 +39,6 @@ def cleaned_up(background_tasks: BackgroundTasks) -> Iterator[None]:
         for task in background_tasks.tasks:
             task.func(*task.args, **task.kwargs)
         raise
-
-
-USER = Depends(RBAC(host.MONAI_LABEL_AUTH_ROLE_USER))
-ANNOTATOR = Depends(RBAC(host.MONAI_LABEL_AUTH_ROLE_ANNOTATOR))
-ADMIN = Depends(RBAC(host.MONAI_LABEL_AUTH_ROLE_ADMIN))
 
 
 @router.put("/datastore/", include_in_schema=False)
@@ -85,9 +82,18 @@ def save_label(
         given["user"] = user.username
     with cleaned_up(background_tasks):
         result = datastore.save_label(background_tasks, image, json.dumps(given), tag, label, user.username)
+    background_tasks.add_task(grown)
     info = running_app().datastore().get_label_info(image, tag or "final")
     wanted = ("reader", "proof", "saw_model", "lesions", "questions", "not_curated", "curation_problem")
     return {**result, **{key: info[key] for key in wanted if key in info}}
+
+
+def grown() -> None:
+    """Retrain where enough lesions are new. A label is stored whatever becomes of that."""
+    try:
+        running_app().growth.look()
+    except Exception as error:
+        logger.error("No retraining could be started: %s", in_one_line(error))
 
 
 @router.put("/datastore/image/info")
@@ -162,26 +168,3 @@ def next_sample(strategy: str, params: Annotated[dict | None, Body()] = None, us
     wanted = {"client_id", "label_tag", "labels", *known[strategy].get("config", {})}
     kept = {key: value for key, value in (params or {}).items() if key in wanted}
     return activelearning.sample(strategy, kept, user.username)
-
-
-@router.post("/train/{model}")
-def start_training(
-    model: str, params: Annotated[dict | None, Body()] = None, enqueue: bool = False, user: User = ADMIN
-) -> dict[str, Any]:
-    """Start training in the background; what it makes is a candidate, and what serves stays as it is."""
-    trainers = running_app()._trainers
-    if model not in trainers:
-        raise NotFoundError(f"No trainer {model!r}. Trainers: {', '.join(trainers)}.")
-    return train.run_model(model, trainers[model].check(params or {}), False, enqueue)
-
-
-@router.post("/train/")
-def start_all_training(params: Annotated[dict | None, Body()] = None, user: User = ADMIN) -> dict[str, Any]:
-    """Start the classifier's training, as OHIF does, and each other one that params holds an object for.
-
-    Generators take long and are seldom wanted again, so that they are trained only where they are named.
-    """
-    given = params or {}
-    trainers = {name: task for name, task in running_app()._trainers.items() if name == DEFAULT_TRAINER or name in given}
-    checked = {name: task.check(given[name] if isinstance(given.get(name), dict) else {}) for name, task in trainers.items()}
-    return {name: {"result": train.run_model(name, checked[name], False, True), "detail": None} for name in trainers}

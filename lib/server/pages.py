@@ -7,16 +7,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from monailabel.config import settings as host
 from monailabel.endpoints import logs
-from monailabel.endpoints.user.auth import RBAC, User
+from monailabel.endpoints.user.auth import User
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from lesionlabel.infers.notes import NOT_CLINICAL, PHANTOM_MODEL, closed_set
 from lesionlabel.lesions.errors import IntegrityError, NoModelError, NotFoundError
 from lesionlabel.server.errors import without_folders
+from lesionlabel.server.roles import ADMIN
 from lesionlabel.server.running import running_app
 
 router = APIRouter(include_in_schema=False)
@@ -24,7 +25,6 @@ TEMPLATES = Environment(
     loader=FileSystemLoader(str(resources.files("lesionlabel.app") / "web")), autoescape=select_autoescape(default=True)
 )
 HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; base-uri 'none'"}
-ADMIN = Depends(RBAC(host.MONAI_LABEL_AUTH_ROLE_ADMIN))
 
 
 @router.get("/")

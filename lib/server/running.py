@@ -9,8 +9,10 @@ from monailabel.utils.sessions import Sessions
 
 from lesionlabel.datastore.curated import CuratedDatastore
 from lesionlabel.infers.desk import Desk
+from lesionlabel.jobs.jobs import Jobs
+from lesionlabel.jobs.schedule import Growth
 from lesionlabel.settings import Settings
-from lesionlabel.trainers.base import CohortTrainer
+from lesionlabel.trainers.base import JobTrainer
 
 
 class RunningApp(Protocol):
@@ -18,8 +20,11 @@ class RunningApp(Protocol):
 
     settings: Settings
     desk: Desk
+    jobs: Jobs
+    growth: Growth
+    scheduled_retraining: dict[str, Any]
     version: str
-    _trainers: dict[str, CohortTrainer]
+    trainers: dict[str, JobTrainer]
 
     def info(self) -> dict[str, Any]: ...
 

@@ -1,61 +1,80 @@
-"""What all trainers share: they run in MONAI Label's child process, and a small file says how far they are."""
+"""What all trainers share: which parameters they take, and how they start a background job on the curated lesions."""
 
 from __future__ import annotations
 
-import json
-import logging
 import time
 from abc import abstractmethod
-from pathlib import Path
 from typing import Any
 
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.train import TrainTask
 
-from lesionlabel.datastore.cohort import Kind, cohort_of
 from lesionlabel.datastore.curated import CuratedDatastore
-from lesionlabel.imaging.store import VolumeStore
-from lesionlabel.lesions.cohort import Cohort
+from lesionlabel.jobs.jobs import Job, Jobs, Kind, lesions_of
 from lesionlabel.lesions.errors import InputError
-from lesionlabel.lesions.files import write_atomically
-from lesionlabel.settings import Settings
-from lesionlabel.training.hooks import TOLD, Progress, ShouldStop, stopping_on_signals
-
-logger = logging.getLogger(__name__)
 
 KINDS = ["any", "patients", "phantom"]
 #: What MONAI Label and its clients add to a training request; it means nothing here and is left out.
 IGNORED = frozenset({"client_id", "model", "gpus", "local_rank", "device", "name", "tracking", "tracking_uri"})
-#: Seconds between two notes on how far a run is.
-NOTE_EVERY = 2.0
+#: Seconds between two looks at a job that is waited for.
+LOOK_EVERY_S = 1.0
 
 
-class CohortTrainer(TrainTask):
-    """Trains on the curated lesions of the studies folder. The progress is what `/info/` shows as train_stats.
+class JobTrainer(TrainTask):
+    """Trains on the curated lesions of the studies folder, as a job. What comes out never serves by itself.
 
     choices: parameters with what each may be, the first by default; 3D Slicer shows lists as choices. A seed comes with them.
     """
 
-    def __init__(
-        self, settings: Settings, store: VolumeStore, name: str, description: str, choices: dict[str, list[str]]
-    ) -> None:
+    def __init__(self, jobs: Jobs, name: str, description: str, choices: dict[str, list[str]]) -> None:
         super().__init__(description)
-        self.settings, self.store, self.choices = settings, store, {**choices, "kind": KINDS}
-        self.stats_file: Path = settings.home / "training" / f"{name}.json"
+        self.jobs, self.name, self.choices = jobs, name, {**choices, "kind": KINDS}
 
+    @property
     @abstractmethod
-    def run(self, cohort: Cohort, params: dict[str, Any], progress: Progress, should_stop: ShouldStop) -> str:
-        """Train on the cohort with checked parameters. Returns the new candidate's version."""
+    def job_kind(self) -> Kind:
+        """What the job is called."""
 
     def config(self) -> dict[str, Any]:
         return {**{name: list(allowed) for name, allowed in self.choices.items()}, "seed": 0}
 
+    def start(self, params: dict[str, Any], lesions: dict[str, str], *, wait_in_line: bool = False) -> Job:
+        """Put the training in line. lesions: from lesions_of or snapshot_of.
+
+        Raises InputError for an unknown parameter or a wrong value, BusyError.
+        """
+        asked = {"trainer": self.name, "params": self.check(params), **lesions}
+        return self.jobs.start(self.job_kind, asked, wait_in_line=wait_in_line)
+
     def stats(self) -> dict[str, Any]:
-        """How far the run is or how the last one ended; {} before the first."""
+        """How far the newest training is or how it ended, as 3D Slicer reads it; {} before the first.
+
+        epoch is the percentage done: 3D Slicer draws it of total_epochs until total_time is there, and needs best_metric.
+        """
         try:
-            return json.loads(self.stats_file.read_bytes())
-        except (FileNotFoundError, ValueError):
+            recent = self.jobs.recent()
+        except Exception as error:  # whatever the database says: /info/ is asked for by everyone, with a training or without
+            return {"what": "unknown", "why": f"The jobs' database cannot be read ({type(error).__name__})."}
+        mine = [job for job in recent if job.asked.get("trainer") == self.name]
+        if not mine:
             return {}
+        job = next((one for one in mine if not one.state.is_over), mine[0])
+        begun = job.started or job.created
+        stats: dict[str, Any] = {
+            "job": job.id,
+            "epoch": round(100 * job.share),
+            "total_epochs": 100,
+            "start_ts": int(begun),
+            "current_time": int(job.ended or time.time()),
+            "best_metric": 0.0,
+            "what": job.what or str(job.state),
+        }
+        if job.state.is_over:
+            # With 0 3D Slicer's module would take it for one that still runs.
+            stats["total_time"] = max(1, round((job.ended or time.time()) - begun))
+        if job.why is not None:
+            stats |= {"why": job.why}
+        return stats | ({"version": job.result["version"]} if job.result else {})
 
     def check(self, params: dict[str, Any]) -> dict[str, Any]:
         """The parameters that training knows, checked. Raises InputError for an unknown one or a wrong value."""
@@ -77,53 +96,16 @@ class CohortTrainer(TrainTask):
         return {**checked, "seed": int(text)}
 
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
-        """Train on the datastore's cohort. Returns the candidate's version and its number of lesions.
+        """Start the job and wait for its end: what MONAI Label's own training process calls. Returns the job's result.
 
-        What ends it before is raised, and stays in the stats: {"what": "failed", "why": …}.
+        Raises InputError with the reason when it failed or was cancelled.
         """
-        params = self.check(request)
         if not isinstance(datastore, CuratedDatastore):
             raise InputError("Training needs the curated studies folder as its datastore.")
-        kind: Kind | None = None if params["kind"] == "any" else params["kind"]
-        start = time.time()
-        noted = done = 0.0
-
-        def note(share: float, what: str) -> None:
-            nonlocal noted, done
-            done = share
-            if time.time() - noted < NOTE_EVERY and share < 1:
-                return
-            noted = time.time()
-            logger.info("%3.0f %% %s", 100 * share, what)
-            self._write_stats({"epoch": round(100 * share), "what": what}, start)
-
-        try:
-            cohort = cohort_of(datastore, self.store, self.settings.classes, kind)
-            note(0.0, f"{len(cohort)} lesions of {len(set(cohort.patients))} patients")
-            with stopping_on_signals() as should_stop:
-                version = self.run(cohort, params, note, should_stop)
-        except Exception as error:
-            why = self._why(error, datastore)
-            self._write_stats({"epoch": round(100 * done), "what": "failed", "why": why, **_took(start)}, start)
-            raise
-        self._write_stats({"epoch": 100, "what": "done", "version": version, **_took(start)}, start)
-        return {"version": version, "lesions": len(cohort), "counts": cohort.counts()}
-
-    def _why(self, error: Exception, datastore: CuratedDatastore) -> str:
-        """Why a run failed, for whoever looks at /info/: where the server's folders lie is not told."""
-        if not isinstance(error, TOLD):
-            return f"Something unexpected went wrong ({type(error).__name__}). The server's log names the place."
-        text = str(error)
-        for folder in (datastore.studies, self.settings.home, self.settings.home.resolve()):
-            text = text.replace(f"{folder}/", "")
-        return text
-
-    def _write_stats(self, values: dict[str, Any], start: float) -> None:
-        """epoch is the percentage done: 3D Slicer draws it of total_epochs until total_time is there, and needs best_metric."""
-        stats = {"total_epochs": 100, "start_ts": int(start), "current_time": int(time.time()), "best_metric": 0.0, **values}
-        write_atomically(self.stats_file, json.dumps(stats).encode())
-
-
-def _took(start: float) -> dict[str, int]:
-    """A run's seconds, at least 1: with 0 3D Slicer's module would take it for one that still runs."""
-    return {"total_time": max(1, round(time.time() - start))}
+        job = self.start(request, lesions_of(datastore.studies), wait_in_line=True)
+        while not job.state.is_over:
+            time.sleep(LOOK_EVERY_S)
+            job = self.jobs.get(job.id)
+        if job.result is None:
+            raise InputError(job.why or f"The job {job.id} is {job.state}.")
+        return job.result

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from lesionlabel.imaging.store import VolumeStore
-from lesionlabel.lesions.cohort import Cohort
-from lesionlabel.networks.gans import require_arm
+from lesionlabel.jobs.jobs import Jobs, Kind
 from lesionlabel.registry.generators import ALL_CLASSES
-from lesionlabel.settings import Settings
-from lesionlabel.trainers.base import CohortTrainer
-from lesionlabel.training.hooks import Progress, ShouldStop
+from lesionlabel.trainers.base import JobTrainer
 
-PROFILES = ["quick", "paper"]
+PROFILES = ["quick", "paper", "trial"]
 #: Networks that make one class; the first is the default.
 ONE_CLASS = ["dcgan", "modern"]
 DESCRIPTION = (
@@ -21,21 +15,13 @@ DESCRIPTION = (
 )
 
 
-class GeneratorTrainer(CohortTrainer):
+class GeneratorTrainer(JobTrainer):
     """name: gan_<class>, or acgan for all classes."""
 
-    def __init__(self, settings: Settings, store: VolumeStore, name: str) -> None:
+    def __init__(self, jobs: Jobs, name: str) -> None:
         networks = [ALL_CLASSES] if name == ALL_CLASSES else ONE_CLASS
-        super().__init__(settings, store, name, DESCRIPTION, {"profile": PROFILES, "network": networks})
-        self.name = name
+        super().__init__(jobs, name, DESCRIPTION, {"profile": PROFILES, "network": networks})
 
-    def run(self, cohort: Cohort, params: dict[str, Any], progress: Progress, should_stop: ShouldStop) -> str:
-        # Loaded in the training process only: the server starts sooner without it.
-        from lesionlabel.registry.train_generator import train_generator
-
-        arm = require_arm(params["network"])
-        profile, seed = params["profile"], params["seed"]
-        info, _ = train_generator(
-            cohort, self.settings, self.name, arm, profile, seed, progress=progress, should_stop=should_stop
-        )
-        return info.version
+    @property
+    def job_kind(self) -> Kind:
+        return "train_generator"

@@ -11,8 +11,11 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from lesionlabel.lesions.errors import IntegrityError
+from lesionlabel.lesions.errors import InputError, IntegrityError
 from lesionlabel.lesions.files import write_atomically
+
+#: Seconds between two checkpoints of a training.
+KEEP_EVERY_S = 60.0
 
 
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
@@ -38,6 +41,18 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | No
         raise IntegrityError(f"The checkpoint {path} is damaged ({error}). Delete it to train from the start.") from error
 
 
+def load_checkpoint_of(path: Path, task: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """As load_checkpoint, for a record whose "task" says what is trained on what. Raises InputError when it is another."""
+    kept = load_checkpoint(path)
+    if kept is None:
+        return None
+    theirs = kept[1].get("task", {})
+    if theirs != task:
+        differ = sorted(key for key in {*task, *theirs} if task.get(key) != theirs.get(key))
+        raise InputError(f"The checkpoint {path} is of another training (it differs in {', '.join(differ)}). Delete it first.")
+    return kept
+
+
 def pack(prefix: str, module: nn.Module) -> dict[str, Tensor]:
     """A module's weights and buffers, named with a prefix."""
     return {f"{prefix}.{name}": value for name, value in module.state_dict().items()}
@@ -49,14 +64,14 @@ def unpack(prefix: str, module: nn.Module, tensors: dict[str, Tensor]) -> None:
     module.load_state_dict({name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)})
 
 
-def pack_adam(prefix: str, optimizer: torch.optim.Adam) -> dict[str, Tensor]:
-    """An Adam optimiser's averages and counts, named with a prefix."""
+def pack_optimizer(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimiser's averages and counts, named with a prefix."""
     state = optimizer.state_dict()["state"]
     return {f"{prefix}.{index}.{name}": value for index, values in state.items() for name, value in values.items()}
 
 
-def unpack_adam(prefix: str, optimizer: torch.optim.Adam, tensors: dict[str, Tensor]) -> None:
-    """Give an Adam optimiser what pack_adam took from one over the same parameters."""
+def unpack_optimizer(prefix: str, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Give an optimiser what pack_optimizer took from one over the same parameters."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():

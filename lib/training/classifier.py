@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -20,9 +21,11 @@ from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.networks.device import has_fast_bfloat16, pick_device
 from lesionlabel.networks.paper_cnn import PaperCNN
+from lesionlabel.training.checkpoint import KEEP_EVERY_S
+from lesionlabel.training.classifier_state import ClassifierState
 from lesionlabel.training.guards import require_finite_weights
 from lesionlabel.training.hooks import DivergedError, Progress, ShouldStop, StoppedError, never_stop, no_progress
-from lesionlabel.training.images import require_images, require_labels
+from lesionlabel.training.images import images_digest, require_images, require_labels
 
 #: Steps between two looks at the loss, each of which makes a GPU wait.
 LOOK_EVERY = 50
@@ -89,18 +92,21 @@ def train_classifier(
     config: ClassifierConfig,
     *,
     n_classes: int | None = None,
+    checkpoint: Path | None = None,
     progress: Progress = no_progress,
     should_stop: ShouldStop = never_stop,
 ) -> TrainedClassifier:
     """Train the paper's network on ROIs (n, 1, 64, 64) float32 in [0, 1] with class indices (n,).
 
     n_classes: width of the output, the largest label + 1 if None. The same seed gives the same weights bit for bit on the same
-    kind of CPU with the same number of threads. Raises InputError for unusable input, DivergedError, or StoppedError when
-    should_stop says so.
+    kind of CPU with the same number of threads. checkpoint: a file to go on from, and to keep the state in every minute and when
+    stopped; whoever has no more need of it removes it. A run that was stopped and goes on gives the same weights as one that was
+    not. Raises InputError for unusable input, DivergedError, StoppedError when should_stop says so, IntegrityError for a damaged
+    checkpoint.
     """
     require_images(images)
     n_classes = require_labels(labels, len(images), n_classes)
-    started = time.monotonic()
+    started = kept = time.monotonic()
     device = pick_device(config.device)
     half = config.precision == "bfloat16" or (config.precision == "auto" and has_fast_bfloat16(device))
     n_images, total = len(images), config.total_steps(len(images))
@@ -109,41 +115,47 @@ def train_classifier(
     weights_seed, order_seed, dropout_seed = (int(s) for s in np.random.SeedSequence(config.seed).generate_state(3))
     network = PaperCNN(n_classes, torch.Generator().manual_seed(weights_seed))
     network.mean.copy_(images.double().mean())
-    convert_conv2d_weight_memory_format(network.to(device), torch.channels_last)
-    order_rng = torch.Generator().manual_seed(order_seed)
-    dropout_rng = torch.Generator(device).manual_seed(dropout_seed)
+    state = ClassifierState.start(network, (order_seed, dropout_seed), config.learning_rate, config.momentum, device)
+    precision = "bfloat16" if half else "float32"
+    task: dict[str, Any] = {}
+    if checkpoint is not None:
+        task = {"config": asdict(config), "images": images_digest(images, labels), "classes": n_classes}
+        task |= {"device": device.type, "precision": precision}
+        state.load(checkpoint, task)
     images, labels = images.to(device), labels.to(device, torch.int64)
 
-    optimizer = torch.optim.SGD(
-        network.parameters(), lr=config.learning_rate, momentum=config.momentum, nesterov=config.momentum > 0, fused=True
-    )
-    losses: list[tuple[int, float]] = []
-    since_look, summed = 0, torch.zeros((), device=device)
-    batches: list[Tensor] = []
-    for step in range(1, total + 1):
+    while state.step < total:
         if should_stop():
-            raise StoppedError(f"Training was stopped at step {step - 1} of {total}.")
-        if not batches:
-            batches = list(torch.randperm(n_images, generator=order_rng).to(device).split(config.batch))[::-1]
-        chosen = batches.pop()
+            if checkpoint is not None:
+                state.save(checkpoint, task)
+            raise StoppedError(f"Training was stopped at step {state.step} of {total}.")
+        state.step += 1
+        chosen = state.next_batch(n_images, config.batch).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            logits = network(images[chosen], config.dropout, dropout_rng)
+            logits = network(images[chosen], config.dropout, state.dropout)
         loss = functional.cross_entropy(logits.float(), labels[chosen])
-        optimizer.zero_grad()
+        state.sgd.zero_grad()
         loss.backward()
-        optimizer.step()
-        summed += loss.detach()
-        since_look += 1
-        if step % LOOK_EVERY == 0 or step == total:
-            mean_loss = float(summed) / since_look
-            if not math.isfinite(mean_loss):
-                raise DivergedError(f"The loss is {mean_loss} at step {step}: lower the learning rate ({config.learning_rate}).")
-            losses.append((step, mean_loss))
-            progress(step / total, f"step {step} of {total}, loss {mean_loss:.3f}")
-            since_look, summed = 0, torch.zeros((), device=device)
+        state.sgd.step()
+        state.summed += loss.detach()
+        if state.step % LOOK_EVERY == 0 or state.step == total:
+            _look(state, config, total, progress)
+        if checkpoint is not None and time.monotonic() - kept > KEEP_EVERY_S:
+            state.save(checkpoint, task)
+            kept = time.monotonic()
 
     convert_conv2d_weight_memory_format(network.cpu().eval(), torch.contiguous_format)
     require_finite_weights(network, total)
-    precision = "bfloat16" if half else "float32"
     seconds = time.monotonic() - started
-    return TrainedClassifier(network, config, n_images, total, precision, device.type, seconds, tuple(losses))
+    return TrainedClassifier(network, config, n_images, total, precision, device.type, seconds, tuple(state.losses))
+
+
+def _look(state: ClassifierState, config: ClassifierConfig, total: int, progress: Progress) -> None:
+    """Note the mean loss since the last look and tell it. Raises DivergedError."""
+    since = state.step - (state.losses[-1][0] if state.losses else 0)
+    mean_loss = float(state.summed) / since
+    if not math.isfinite(mean_loss):
+        raise DivergedError(f"The loss is {mean_loss} at step {state.step}: lower the learning rate ({config.learning_rate}).")
+    state.losses.append((state.step, mean_loss))
+    state.summed.zero_()
+    progress(state.step / total, f"step {state.step} of {total}, loss {mean_loss:.3f}")

@@ -7,7 +7,6 @@ nothing validates).
 
 from __future__ import annotations
 
-import hashlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,19 +21,18 @@ from lesionlabel.networks.device import has_fast_bfloat16, pick_device
 from lesionlabel.networks.diff_augment import apply_augmentation, draw_augmentation
 from lesionlabel.networks.gans import Generator
 from lesionlabel.networks.noise import Inputs, draw_inputs
+from lesionlabel.training.checkpoint import KEEP_EVERY_S
 from lesionlabel.training.gan_config import GanConfig
 from lesionlabel.training.gan_losses import discriminator_loss, generator_loss, gradient_penalty
 from lesionlabel.training.gan_state import GanState
 from lesionlabel.training.guards import LOOK_AT, CollapseGuard, require_finite, require_finite_weights
 from lesionlabel.training.hooks import Progress, ShouldStop, StoppedError, never_stop, no_progress
-from lesionlabel.training.images import require_images, require_labels
+from lesionlabel.training.images import images_digest, require_images, require_labels
 
 #: Steps between two looks at losses and diversity, each of which makes a GPU wait.
 LOOK_EVERY = 50
 #: Steps between two gradient penalties, each of which counts for all of them.
 PENALTY_EVERY = 16
-#: Seconds between two checkpoints.
-KEEP_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +90,7 @@ def train_gan(
     state = GanState.start(config, n_classes, device)
     task = {
         "config": config.to_json(),
-        "images": _digest(images, labels),
+        "images": images_digest(images, labels),
         "steps": total,
         "classes": n_classes,
         "device": device.type,
@@ -193,10 +191,3 @@ def _look(state: GanState, config: GanConfig, guard: CollapseGuard, n_classes: i
         made = sampler(*_inputs(state, config, n_classes, "look", LOOK_AT))
     state.generator.train()
     guard.look(state.step, made.float().cpu())
-
-
-def _digest(images: Tensor, labels: Tensor | None) -> str:
-    digest = hashlib.sha256(images.contiguous().numpy().tobytes())
-    if labels is not None:
-        digest.update(labels.to(torch.int64).numpy().tobytes())
-    return digest.hexdigest()

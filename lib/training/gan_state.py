@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
 
-from lesionlabel.lesions.errors import InputError, IntegrityError
+from lesionlabel.lesions.errors import IntegrityError
 from lesionlabel.networks.gans import Generator, build_discriminator, build_generator
-from lesionlabel.training.checkpoint import load_checkpoint, pack, pack_adam, save_checkpoint, unpack, unpack_adam
+from lesionlabel.training.checkpoint import load_checkpoint_of, pack, pack_optimizer, save_checkpoint, unpack, unpack_optimizer
 from lesionlabel.training.gan_config import GanConfig
 
 #: Named random streams; one each, so that no choice shifts the draws of another.
@@ -88,8 +88,8 @@ class GanState:
             **pack("generator", self.generator),
             **pack("discriminator", self.discriminator),
             **({} if self.averaged is self.generator else pack("averaged", self.averaged)),
-            **pack_adam("generator_adam", self.generator_adam),
-            **pack_adam("discriminator_adam", self.discriminator_adam),
+            **pack_optimizer("generator_adam", self.generator_adam),
+            **pack_optimizer("discriminator_adam", self.discriminator_adam),
             **{f"stream.{name}": stream.get_state() for name, stream in self.streams.items()},
             "summed": self.summed,
             "queue": self.queue,
@@ -98,18 +98,11 @@ class GanState:
 
     def load(self, path: Path, task: dict[str, Any]) -> bool:
         """Take over what save kept, if there is such a file. Raises InputError when it is of another task, IntegrityError."""
-        kept = load_checkpoint(path)
+        kept = load_checkpoint_of(path, task)
         if kept is None:
             return False
-        tensors, record = kept
-        theirs = record.get("task", {})
-        if theirs != task:
-            differ = sorted(key for key in {*task, *theirs} if task.get(key) != theirs.get(key))
-            raise InputError(
-                f"The checkpoint {path} is of another training (it differs in {', '.join(differ)}). Delete it first."
-            )
         try:
-            self._take(tensors, record)
+            self._take(*kept)
         except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
             raise IntegrityError(f"The checkpoint {path} is damaged ({error}). Delete it to train from the start.") from error
         return True
@@ -119,8 +112,8 @@ class GanState:
         unpack("discriminator", self.discriminator, tensors)
         if self.averaged is not self.generator:
             unpack("averaged", self.averaged, tensors)
-        unpack_adam("generator_adam", self.generator_adam, tensors)
-        unpack_adam("discriminator_adam", self.discriminator_adam, tensors)
+        unpack_optimizer("generator_adam", self.generator_adam, tensors)
+        unpack_optimizer("discriminator_adam", self.discriminator_adam, tensors)
         for name, stream in self.streams.items():
             stream.set_state(tensors[f"stream.{name}"])
         self.summed.copy_(tensors["summed"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import torch
 from torch import Tensor
 
@@ -31,3 +33,11 @@ def require_labels(labels: Tensor, n_images: int, n_classes: int | None) -> int:
     if int(labels.min()) < 0 or int(labels.max()) >= wanted:
         raise InputError(f"Labels must be class indices from 0 to {wanted - 1}, got {int(labels.min())} to {int(labels.max())}.")
     return wanted
+
+
+def images_digest(images: Tensor, labels: Tensor | None) -> str:
+    """SHA-256 of the images and their labels, by which a checkpoint knows its training."""
+    digest = hashlib.sha256(images.contiguous().numpy().tobytes())
+    if labels is not None:
+        digest.update(labels.to(torch.int64).numpy().tobytes())
+    return digest.hexdigest()

@@ -3,11 +3,21 @@ import pytest
 import torch
 
 from lesionlabel.augment.classic import originals
-from lesionlabel.evaluation.crossval import Recipe, cross_validate, fit, is_simulated
+from lesionlabel.evaluation.crossval import OutOfFold, Recipe, answer_fold, draw_folds, fit, is_simulated
 from lesionlabel.lesions.cohort import Cohort
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.training.classifier import ClassifierConfig
 from lesionlabel.training.hooks import StoppedError
+
+
+def cross_validate(cohort: Cohort, recipe: Recipe, seed: int, **hooks) -> OutOfFold:
+    folds, trained = draw_folds(cohort, recipe, seed), []
+    logits = np.full((len(cohort), len(cohort.class_names)), np.nan)
+    for fold in range(recipe.n_folds):
+        logits[folds == fold], record = answer_fold(cohort, folds, fold, recipe, seed, **hooks)
+        trained.append(record)
+    return OutOfFold(cohort, recipe, seed, folds, logits, tuple(trained))
+
 
 TINY = Recipe("tiny", 20, 3, ClassifierConfig(epochs=None, steps=3, batch=8, device="cpu"))
 
@@ -57,7 +67,8 @@ def test_it_can_be_stopped_and_tells_how_far_it_is(cohort_of):
     with pytest.raises(StoppedError):
         cross_validate(cohort_of(), TINY, seed=0, should_stop=lambda: True)
     told = []
-    cross_validate(cohort_of(), TINY, seed=0, progress=lambda share, what: told.append((share, what)))
+    cohort = cohort_of()
+    answer_fold(cohort, draw_folds(cohort, TINY, 0), 2, TINY, 0, progress=lambda share, what: told.append((share, what)))
     shares = [share for share, _ in told]
     assert shares == sorted(shares)
-    assert (shares[-1], told[-1][1][:13]) == (1.0, "fold 3 of 3: ")
+    assert (shares[-1], told[-1][1][:14]) == (1.0, "step 3 of 3, l")

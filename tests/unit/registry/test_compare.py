@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lesionlabel.cli.gate_page import gate_page
 from lesionlabel.evaluation.crossval import Recipe
+from lesionlabel.jobs.gate_page import gate_page
 from lesionlabel.lesions.cohort import Cohort, CohortLesion
 from lesionlabel.lesions.errors import InputError, IntegrityError
 from lesionlabel.lesions.lesion import Proof

@@ -75,17 +75,25 @@ def test_lesions_decided_with_the_answer_in_sight_train_a_candidate_that_nobody_
 
 def test_the_same_snapshot_and_seed_give_the_same_weights(settings):
     first, _ = train_version(make_cohort(), settings, "tiny", 1)
-    trained = retrain.train_on(make_cohort(), settings, TINY, 1)
-    assert trained.manifest.version.split("-")[1] == first.version.split("-")[1]
-    assert trained.manifest.temperature == first.manifest.temperature
+    second, _ = train_version(make_cohort(), settings, "tiny", 1)
+    assert second.version.split("-")[1] == first.version.split("-")[1]
+    assert second.manifest.temperature == first.manifest.temperature
 
 
-def test_a_stopped_run_leaves_no_version(settings):
-    asked = iter([False] * 9 + [True])
+def test_a_stopped_run_leaves_no_version_and_goes_on_to_the_same_one(settings):
+    whole, _ = train_version(make_cohort(), settings, "tiny", 1)
+    asked = iter([False] * 10 + [True])
     with pytest.raises(StoppedError):
-        train_version(make_cohort(), settings, "tiny", should_stop=lambda: next(asked))
-    assert Versions(settings).list() == ()
-    assert not settings.versions_folder.exists()
+        train_version(make_cohort(), settings, "tiny", 1, should_stop=lambda: next(asked))
+    assert [info.version for info in Versions(settings).list()] == [whole.version]
+    told = []
+    resumed, _ = train_version(make_cohort(), settings, "tiny", 1, should_stop=lambda: told.append(1) is not None)
+    # 4 parts of 4 steps, of which 10 were done.
+    assert len(told) == 6
+    assert resumed.manifest.evaluation == whole.manifest.evaluation
+    assert resumed.version.split("-")[1] == whole.version.split("-")[1]
+    # What was on the way is gone.
+    assert list(settings.training_folder.iterdir()) == []
 
 
 def test_a_starter_is_trained_on_the_phantom_only(settings, tmp_path):
@@ -103,7 +111,7 @@ def test_other_classes_or_an_unknown_profile_are_refused_before_any_work(setting
         train_version(make_cohort(names=("cyst", "metastasis", "abscess")), settings, "tiny")
     with pytest.raises(InputError, match="quick"):
         train_version(make_cohort(), settings, "fast")
-    assert not settings.home.exists()
+    assert not settings.snapshots_folder.exists()
 
 
 def test_the_paper_profile_is_the_papers():

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
 
 from lesionlabel.lesions.errors import IntegrityError
-from lesionlabel.training.checkpoint import load_checkpoint, pack_adam, save_checkpoint, unpack_adam
+from lesionlabel.training.checkpoint import load_checkpoint, pack_optimizer, save_checkpoint, unpack_optimizer
 
 
 def test_every_kind_of_tensor_comes_back_and_nothing_else_is_left_in_the_folder(tmp_path):
@@ -98,11 +98,11 @@ def test_an_optimiser_goes_on_as_if_it_had_not_been_kept_whatever_its_weights_la
     one, other = network(), network()
     first, second = (torch.optim.Adam(conv.parameters(), 0.1, fused=True) for conv in (one, other))
     step(one, first, 1)
-    save_checkpoint(tmp_path / "c", pack_adam("adam", first), {})
+    save_checkpoint(tmp_path / "c", pack_optimizer("adam", first), {})
     kept = load_checkpoint(tmp_path / "c")
     assert kept is not None
     other.load_state_dict(one.state_dict())
-    unpack_adam("adam", second, kept[0])
+    unpack_optimizer("adam", second, kept[0])
     for seed in (2, 3):
         step(one, first, seed)
         step(other, second, seed)

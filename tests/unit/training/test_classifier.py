@@ -120,3 +120,22 @@ def test_unusable_input_is_refused_before_any_work(change, why):
 def test_impossible_settings_cannot_be_made(bad):
     with pytest.raises(InputError):
         quick(**bad)
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_weights(tmp_path):
+    images, labels = bright_and_dark()
+    whole = train_classifier(images, labels, quick(steps=12))
+    checkpoint = tmp_path / "kept"
+    # Stopped in the middle of the second pass of three batches: the rest of its order, momentum and dropout have to come back.
+    asked = iter([False] * 5 + [True])
+    with pytest.raises(StoppedError, match="stopped at step 5 of 12"):
+        train_classifier(images, labels, quick(steps=12), checkpoint=checkpoint, should_stop=lambda: next(asked))
+    told = []
+    resumed = train_classifier(
+        images, labels, quick(steps=12), checkpoint=checkpoint, should_stop=lambda: told.append(1) is not None
+    )
+    assert len(told) == 7
+    assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(whole).items())
+    assert resumed.losses == whole.losses
+    with pytest.raises(InputError, match=r"another training .*images"):
+        train_classifier(images[:20], labels[:20], quick(steps=12), checkpoint=checkpoint)

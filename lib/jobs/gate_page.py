@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from lesionlabel.augment.classic import originals
 from lesionlabel.evaluation.noninferiority import MARGIN, MarginTest
@@ -10,7 +11,9 @@ from lesionlabel.evaluation.report import PHANTOM_SENTENCE
 from lesionlabel.experiment.page import Block, Bullets, Callout, Gallery, Heading, Picture, Table, Text, to_html, to_markdown
 from lesionlabel.experiment.report_pictures import png
 from lesionlabel.lesions.cohort import Cohort
+from lesionlabel.lesions.files import write_atomically
 from lesionlabel.registry.gate import Decision, GateOutcome, Swap
+from lesionlabel.settings import Settings
 
 SAID = {
     GateOutcome.PASS: "Pass: it may take the place of what serves.",
@@ -37,6 +40,14 @@ def gate_page(decision: Decision, tested: Cohort) -> tuple[str, str]:
         pictures.append(_gallery(swaps, tested, decision.simulated) if swaps else Text("None."))
     ids = Bullets([f"Newly called benign: {swap.lesion_id} ({swap.label}, called {swap.candidate})" for swap in decision.harmed])
     return to_html(title, [*summary, *pictures]), to_markdown(title, [*summary, *([ids] if decision.harmed else [])])
+
+
+def write_gate_page(settings: Settings, decision: Decision, tested: Cohort) -> tuple[Path, str]:
+    """Write the page below the home folder. Returns where it is, and the summary."""
+    path = settings.home / "gate" / f"{decision.candidate}-against-{decision.champion}.html"
+    html, text = gate_page(decision, tested)
+    write_atomically(path, html.encode())
+    return path, text
 
 
 def _summary(decision: Decision) -> list[Block]:

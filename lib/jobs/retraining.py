@@ -1,0 +1,188 @@
+"""The steps of the jobs, without the engine that runs them: each takes plain values and gives plain values.
+
+A step may be done twice, when its worker is killed after it and before that was noted; it then gives the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lesionlabel.datastore.cohort import cohort_of_studies
+from lesionlabel.jobs.gate_page import write_gate_page
+from lesionlabel.jobs.journal import Journal, Part
+from lesionlabel.jobs.work import Work
+from lesionlabel.lesions.cohort import Cohort
+from lesionlabel.lesions.errors import InputError
+from lesionlabel.networks.gans import require_arm
+from lesionlabel.registry.compare import prepare
+from lesionlabel.registry.fold_generators import GeneratorAsk, asked_generators, join
+from lesionlabel.registry.gate import Decision, GateOutcome
+from lesionlabel.registry.profiles import find_profile
+from lesionlabel.registry.retrain import PROFILES, forget, keep_version, needed_parts, on_device
+from lesionlabel.registry.training_plan import TrainingPlan, make_plan, read_snapshot
+from lesionlabel.registry.versions import Versions
+from lesionlabel.training.hooks import Progress, ShouldStop
+
+#: What a job says of who promoted a version.
+BY = "LesionLabel"
+#: Weights of parts, in trainings of a classifier.
+GENERATOR_WEIGHT, SMALL = 4.0, 0.1
+
+
+def begin(work: Work, progress: Progress, _stop: ShouldStop, job_id: str, asked: dict[str, Any]) -> dict[str, Any]:
+    """Take the snapshot and say what has to be made. asked: {"studies" or "snapshot": …, "params": {…}}."""
+    job, params = Journal(work.settings, job_id), asked["params"]
+    progress(0.0, "reading curated lesions")
+    cohort = _lesions(work, asked)
+    recipe = on_device(find_profile(PROFILES, params["profile"]), work.settings)
+    plan = make_plan(cohort, work.settings, recipe, int(params["seed"]), set_apart=True)
+    asks, notes = _generators(work, plan, params)
+    parts = [(part, f"part-{part + 1}") for part in needed_parts(work.settings, plan)]
+    job.plan([Part("lesions", "curated lesions", SMALL)])
+    job.plan([Part(generator_part(ask.to_json()), f"{ask.name} without fold {ask.fold + 1}", GENERATOR_WEIGHT) for ask in asks])
+    job.plan([Part("joined", "synthetic images", SMALL)] if asks else [])
+    job.plan([Part(name, plan.part_name(part), 1.0) for part, name in parts])
+    job.plan([Part("version", "calibration and report", SMALL), Part("gate", "gate", SMALL), Part("end", "end", SMALL)])
+    training = plan.cohort(work.settings)
+    progress(1.0, f"{_count(cohort)}, {len(training)} of which train")
+    return {"plan": plan.to_json(), "asks": [ask.to_json() for ask in asks], "notes": notes, "parts": parts}
+
+
+def begin_generator(work: Work, progress: Progress, _stop: ShouldStop, job_id: str, asked: dict[str, Any]) -> dict[str, Any]:
+    """Take the snapshot for one generator. asked: as in begin, with {"trainer": its name}."""
+    job, params = Journal(work.settings, job_id), asked["params"]
+    progress(0.0, "reading curated lesions")
+    cohort = _lesions(work, asked)
+    seed, network = int(params["seed"]), require_arm(params["network"])
+    # The recipe is of no matter here; the plan says which lesions and folds.
+    plan = make_plan(cohort, work.settings, on_device(PROFILES["quick"], work.settings), seed, set_apart=True)
+    ask = GeneratorAsk(asked["trainer"], network, params["profile"], seed, 0)
+    job.plan([Part("lesions", "curated lesions", SMALL), Part("generator", ask.name, GENERATOR_WEIGHT)])
+    progress(1.0, _count(cohort))
+    return {"plan": plan.to_json(), "ask": ask.to_json(), "lesions": len(cohort)}
+
+
+def join_generators(
+    work: Work,
+    progress: Progress,
+    _stop: ShouldStop,
+    plan: dict[str, Any],
+    asks: list[dict[str, Any]],
+    made: list[dict[str, str]],
+) -> dict[str, Any]:
+    """The plan with what the generators bring, or without, and a sentence on it."""
+    begun = TrainingPlan.from_json(plan)
+    joined, note = join(work.settings, begun.cohort(work.settings), [GeneratorAsk.from_json(ask) for ask in asks], made)
+    progress(1.0, note)
+    return {"plan": replace(begun, joined=joined).to_json(), "note": note}
+
+
+def keep(work: Work, progress: Progress, _stop: ShouldStop, plan: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+    """Calibrate, report, and keep the candidate version."""
+    progress(0.0, "calibrating")
+    info, trained = keep_version(work.settings, TrainingPlan.from_json(plan), tuple(notes))
+    progress(1.0, f"candidate {info.version}")
+    counts = trained.manifest.class_counts
+    return {"version": info.version, "lesions": sum(counts.values()), "counts": counts, "notes": notes}
+
+
+def begin_gate(work: Work, progress: Progress, _stop: ShouldStop, job_id: str, version: str) -> dict[str, Any]:
+    """What the comparison needs: {"rerun": None or what is to be trained}; or the reason why there is none."""
+    if not Versions(work.settings).promotions():
+        progress(1.0, "nothing was promoted before, so there is nothing to compare with")
+        return {"outcome": "not compared", "reasons": ["No version was promoted before: there is nothing to compare with."]}
+    progress(0.0, "comparing with what serves")
+    try:
+        rerun = prepare(work.settings, version).rerun
+        asks = () if rerun is None or rerun.network is None else _rerun_generators(work, rerun)
+    except InputError as error:
+        progress(1.0, str(error))
+        return {"outcome": "not compared", "reasons": [str(error)]}
+    if rerun is None:
+        Journal(work.settings, job_id).plan([Part("decision", "decision", SMALL)])
+        progress(1.0, "its weights answer for what serves")
+        return {"rerun": None}
+    progress(0.0, "running the recipe of what serves again")
+    names = [(part, f"rerun-{part + 1}") for part in rerun.parts]
+    job = Journal(work.settings, job_id)
+    job.plan([Part(generator_part(ask.to_json()), f"{ask.name} without fold {ask.fold + 1}", GENERATOR_WEIGHT) for ask in asks])
+    job.plan([Part(name, f"what serves, {rerun.plan.part_name(part)}", 1.0) for part, name in names])
+    job.plan([Part("decision", "decision", SMALL)])
+    return {"rerun": {"plan": rerun.plan.to_json(), "asks": [ask.to_json() for ask in asks], "parts": names}}
+
+
+def decide(work: Work, progress: Progress, _stop: ShouldStop, version: str, plan: dict[str, Any] | None) -> dict[str, Any]:
+    """The gate's decision, its page, and the promotion where it is automatic."""
+    comparison = prepare(work.settings, version)
+    decision = comparison.decide(None if plan is None else TrainingPlan.from_json(plan))
+    page, _ = write_gate_page(work.settings, decision, comparison.tested)
+    promoted = _promoted(work, decision)
+    progress(1.0, f"{decision.outcome}{', promoted' if promoted else ''}. {' '.join(decision.reasons)}")
+    return {
+        "outcome": decision.outcome,
+        "regime": decision.regime,
+        "champion": decision.champion,
+        "reasons": list(decision.reasons),
+        "won": len(decision.won),
+        "lost": len(decision.lost),
+        "page": page.name,
+        "promoted": promoted,
+    }
+
+
+def end(work: Work, progress: Progress, _stop: ShouldStop, made: dict[str, Any], plan: dict[str, Any]) -> None:
+    """Remove what was on the way."""
+    forget(work.settings, TrainingPlan.from_json(plan))
+    progress(1.0, f"{made['version']}: {made['gate']['outcome']}")
+
+
+def clean(work: Work, _progress: Progress, _stop: ShouldStop, plan: dict[str, Any]) -> None:
+    """Remove what the champion's recipe has left."""
+    forget(work.settings, TrainingPlan.from_json(plan))
+
+
+def generator_part(ask: dict[str, Any]) -> str:
+    """The name of a generator's part."""
+    return f"{ask['name']}-{ask['fold'] + 1}"
+
+
+def _promoted(work: Work, decision: Decision) -> bool:
+    """Let the candidate serve where the site has said so and the evidence is of the strongest kind."""
+    versions = Versions(work.settings)
+    if versions.get(decision.candidate).is_champion:
+        return True
+    if not (work.settings.auto_promote and decision.regime == "A" and decision.outcome is GateOutcome.PASS):
+        return False
+    versions.promote(decision.candidate, BY, "It passed the gate in regime A, and promotion is automatic here.")
+    return True
+
+
+def _generators(work: Work, plan: TrainingPlan, params: dict[str, Any]) -> tuple[tuple[GeneratorAsk, ...], list[str]]:
+    """The generators that the parameters ask for. With auto, too few patients are no error but a note."""
+    if params["synthetic"] == "none":
+        return (), []
+    network = require_arm("dcgan" if params["synthetic"] == "auto" else params["synthetic"])
+    try:
+        return asked_generators(work.settings, plan, network, params["profile"]), []
+    except InputError as error:
+        if params["synthetic"] != "auto":
+            raise
+        return (), [f"Trained without synthetic images: {error}"]
+
+
+def _rerun_generators(work: Work, rerun: Any) -> tuple[GeneratorAsk, ...]:
+    return asked_generators(work.settings, rerun.plan, rerun.network, rerun.profile)
+
+
+def _lesions(work: Work, asked: dict[str, Any]) -> Cohort:
+    if "snapshot" in asked:
+        return read_snapshot(work.settings, asked["snapshot"])
+    kind = asked["params"]["kind"]
+    return cohort_of_studies(Path(asked["studies"]), work.settings, None if kind == "any" else kind)
+
+
+def _count(cohort: Cohort) -> str:
+    counts = ", ".join(f"{count} {name}" for name, count in cohort.counts().items())
+    return f"{len(cohort)} lesions ({counts}) of {len(set(cohort.patients))} patients"

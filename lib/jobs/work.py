@@ -1,0 +1,88 @@
+"""What a worker's process shares with the parts that it works on, and how a part is run: told, stopped, and failing in words."""
+
+from __future__ import annotations
+
+import errno
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from lesionlabel.jobs.database import JobError
+from lesionlabel.jobs.jobs import Jobs
+from lesionlabel.jobs.journal import Journal
+from lesionlabel.lesions.errors import places
+from lesionlabel.settings import Settings
+from lesionlabel.training.hooks import TOLD, Progress, ShouldStop
+
+T = TypeVar("T")
+
+FOLDERS = re.compile(r"(?<![\w.~-])/(?:[^\s/'\"]+/)+")
+#: Seconds between two looks at whether the job was cancelled.
+LOOK_EVERY_S = 1.0
+
+
+@dataclass(eq=False)
+class Work:
+    """One worker's process. stopping: set when the process is to end. parked, running: of the parts in it."""
+
+    settings: Settings
+    jobs: Jobs
+    stopping: threading.Event = field(default_factory=threading.Event)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _running: int = 0
+    _parked: int = 0
+
+    def run(self, job: str, part: str, do: Callable[[Progress, ShouldStop], T]) -> T:
+        """Do a part of a job. What went wrong is raised as JobError, in words that name no patient and no folder.
+
+        When the process is to end, this never returns: the part is not failed, and the next worker goes on with it.
+        """
+        journal = Journal(self.settings, job)
+        looked, over = 0.0, False
+
+        def should_stop() -> bool:
+            nonlocal looked, over
+            if not over and time.monotonic() - looked > LOOK_EVERY_S:
+                looked, over = time.monotonic(), self.jobs.cancelled(job)
+            return over or self.stopping.is_set()
+
+        with self._lock:
+            self._running += 1
+        try:
+            return do(journal.hook(part), should_stop)
+        except Exception as error:
+            if self.stopping.is_set():
+                self._park()
+            failed = self._in_words(error)
+            if not over:
+                journal.say(f"{part} failed: {failed}")
+            raise failed from None
+        finally:
+            with self._lock:
+                self._running -= 1
+
+    def rests(self) -> bool:
+        """Whether no part is at work any more, so that the process may end."""
+        with self._lock:
+            return self._running == self._parked
+
+    def _park(self) -> None:
+        with self._lock:
+            self._parked += 1
+        threading.Event().wait()
+
+    def _in_words(self, error: Exception) -> JobError:
+        if isinstance(error, JobError):
+            return error
+        kind = type(error).__name__
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return JobError(
+                kind, "The disk is full. Make space and start the job again: what it has finished is taken up, not done again."
+            )
+        if not isinstance(error, TOLD):
+            return JobError(kind, f"Something unexpected went wrong: {places(error)}.")
+        # Files are named without the folders they lie in.
+        return JobError(kind, FOLDERS.sub("", str(error)))

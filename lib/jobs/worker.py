@@ -1,0 +1,145 @@
+"""A worker: a process that does jobs and their parts, at low priority, and takes over what a lost one has left.
+
+It may be killed at any moment: what it was at goes on where the last checkpoint is, here after a restart or in another worker.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import socket
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dbos import DBOS, DBOSConfig
+from filelock import FileLock, Timeout
+
+from lesionlabel.jobs import workflows
+from lesionlabel.jobs.database import APPLICATION, JOBS_QUEUE, PARTS_QUEUE, SHAPE, JsonSerializer, database_url, migrate
+from lesionlabel.jobs.jobs import Jobs
+from lesionlabel.jobs.work import Work
+from lesionlabel.lesions.errors import InputError
+from lesionlabel.lesions.files import write_atomically
+from lesionlabel.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+#: Added to the process's niceness: whoever asks for a prediction comes first.
+NICENESS = 10
+#: Seconds between two signs of life, and without one until a worker counts as lost.
+BEAT_EVERY_S, LOST_AFTER_S = 5.0, 30.0
+#: Seconds that a part has for its checkpoint when the process is to end.
+GRACE_S = 20.0
+MOST_SLOTS = 64
+
+
+def run_worker(settings: Settings, name: str | None = None, *, watch_parent: bool = False) -> None:
+    """Work until SIGTERM or SIGINT, or with watch_parent until standard input closes. Ends the process.
+
+    name: kept over restarts, so that the worker takes up its own work; the machine's name and a free number if None. Raises
+    InputError when a worker of that name runs.
+    """
+    name, _lock = _claim(settings, name)
+    os.nice(NICENESS)
+    work = Work(settings, Jobs(settings))
+    migrate(settings)
+    workflows.use(work)
+    config: DBOSConfig = {
+        "name": APPLICATION,
+        "system_database_url": database_url(settings),
+        "executor_id": name,
+        "application_version": SHAPE,
+        "serializer": JsonSerializer(),
+        "log_level": "CRITICAL",
+        "enable_otlp": False,
+        "scheduler_polling_interval_sec": 5.0,
+    }
+    DBOS(config=config)
+    DBOS.listen_queues([JOBS_QUEUE, PARTS_QUEUE])
+    DBOS.launch()
+    # Before anything is dequeued from it, a queue must be known with its limits.
+    DBOS.register_queue(JOBS_QUEUE, global_concurrency=1, polling_interval_sec=0.5)
+    DBOS.register_queue(PARTS_QUEUE, worker_concurrency=1, polling_interval_sec=0.5)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: work.stopping.set())
+    if watch_parent:
+        threading.Thread(target=_until_parent_ends, args=(work,), daemon=True).start()
+    logger.info("Worker %s works.", name)
+    beat = settings.workers_folder / f"{name}.json"
+    others = Others(settings, name)
+    while True:
+        write_atomically(beat, str(time.time()).encode())
+        if work.stopping.wait(BEAT_EVERY_S):
+            break
+        others.look()
+    end = time.monotonic() + GRACE_S
+    while not work.rests() and time.monotonic() < end:
+        time.sleep(0.1)
+    beat.unlink(missing_ok=True)
+    logger.info("Worker %s ends.", name)
+    # Parts that rest must not return, or DBOS would take them for finished or failed.
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def _claim(settings: Settings, name: str | None) -> tuple[str, FileLock]:
+    """The worker's name, and the lock that keeps others from having it."""
+    host = re.sub(r"[^A-Za-z0-9-]+", "-", socket.gethostname()) or "worker"
+    if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,60}", name):
+        raise InputError(f"A worker's name is of letters, digits and hyphens, got {name!r}.")
+    settings.workers_folder.mkdir(parents=True, exist_ok=True)
+    for tried in [name] if name is not None else [f"{host}-{slot}" for slot in range(1, MOST_SLOTS + 1)]:
+        lock = FileLock(settings.workers_folder / f".{tried}.lock", thread_local=False)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            continue
+        return tried, lock
+    raise InputError(f"A worker named {name} runs already." if name else f"{MOST_SLOTS} workers run on this machine already.")
+
+
+def _until_parent_ends(work: Work) -> None:
+    sys.stdin.buffer.read()
+    work.stopping.set()
+
+
+@dataclass
+class Others:
+    """The other workers of the same jobs. One whose sign of life no longer changes is lost, and its work waits for all again.
+
+    Only changes are looked at: the clocks of several machines need not agree.
+    """
+
+    settings: Settings
+    name: str
+    _seen: dict[str, tuple[bytes, float]] = field(default_factory=dict)
+
+    def look(self) -> None:
+        """Give back the work of workers that are lost."""
+        working = {str(row.executor_id) for row in DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)}
+        for other in sorted(working - {self.name, "None"}):
+            if self._is_lost(other):
+                logger.warning("Worker %s is lost; its work is taken over.", other)
+                # By executor and in one statement: of two that take over, one does.
+                DBOS._recover_pending_workflows([other])
+
+    def _is_lost(self, other: str) -> bool:
+        beat = _read(self.settings.workers_folder / f"{other}.json")
+        now = time.monotonic()
+        known, since = self._seen.get(other, (None, now))
+        if beat != known:
+            self._seen[other] = (beat, now)
+            return False
+        return now - since > LOST_AFTER_S
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
