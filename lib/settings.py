@@ -24,6 +24,8 @@ class Settings(BaseSettings):
     jobs_database: SecretStr | None = Field(
         default=None, description="postgresql://… of the jobs, where several machines work; a SQLite file under home if unset"
     )
+    mlflow: bool = Field(default=True, description="have workers tell MLflow of all versions and aliases")
+    mlflow_uri: str | None = Field(default=None, description="an MLflow server; a SQLite file under home if unset")
     auto_promote: bool = Field(default=False, description="let a version that passed the gate in regime A serve at once")
     retrain_at: str | None = Field(default=None, description="when to retrain, five cron fields, such as 0 2 * * *")
     retrain_after: int | None = Field(default=None, gt=0, description="retrain after so many newly curated lesions")

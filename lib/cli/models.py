@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from lesionlabel.registry.version_store import VersionInfo, VersionStore
+    from lesionlabel.registry.version_store import VersionStore
 
 models_app = typer.Typer(help="The classifier's versions, and which of them serves.", no_args_is_help=True)
 generators_app = typer.Typer(help="The generators' versions, and which of them serve.", no_args_is_help=True)
@@ -24,7 +24,7 @@ def list_models() -> None:
 
     versions = Versions(Settings())
     for info in versions.list():
-        state = state_of(info)
+        state = info.state
         tested = (info.manifest.evaluation or {}).get("headline") or (info.manifest.evaluation or {}).get("tested")
         accuracy = _share(tested["accuracy"]) if tested else "not evaluated"
         lesions = sum(info.manifest.class_counts.values())
@@ -51,6 +51,17 @@ def show_model(version: str) -> None:
     load_classifier(info.folder)
     print((info.folder / CARD_NAME).read_text(encoding="utf-8"))
     print_promotions(versions, version)
+
+
+@models_app.command("sync")
+def sync_models() -> None:
+    """Bring MLflow up to date with all versions and aliases; a worker does so by itself within a minute."""
+    from lesionlabel.registry.mlflow_index import tell_mlflow, ui_command
+    from lesionlabel.settings import Settings
+
+    settings = Settings()
+    new = tell_mlflow(settings)
+    print(f"{new} version(s) new in MLflow. To look at it: {ui_command(settings)}")
 
 
 @models_app.command("compare")
@@ -134,7 +145,7 @@ def list_generators() -> None:
             manifest = info.manifest
             lesions = sum(manifest.class_counts.values())
             what = f"{manifest.arm:<6}  {manifest.trained_on:<8}  {lesions} lesions  copies: {manifest.outcome}"
-            print(f"{name}  {info.version}  {state_of(info):<13}  {what}")
+            print(f"{name}  {info.version}  {info.state:<13}  {what}")
         for damaged in versions.damaged():
             print(f"{name}  {damaged}  {DAMAGED}")
         try:
@@ -175,13 +186,6 @@ def promote_generator(
 
     info = GeneratorVersions(Settings(), name).promote(version, by, reason)
     print(f"{info.manifest.name} {info.version} serves from now on.")
-
-
-def state_of(info: VersionInfo[Any]) -> str:
-    """Whether a version serves, did so before, is a candidate, or may never serve."""
-    if info.is_retired:
-        return "retired"
-    return "serves" if info.is_champion else "served before" if info.was_promoted else "candidate"
 
 
 def print_promotions(versions: VersionStore[Any, Any], version: str) -> None:

@@ -19,6 +19,8 @@ from lesionlabel.training.hooks import Progress
 
 #: Seconds between two notes on how far a part is.
 NOTE_EVERY_S = 1.0
+#: Lines that a part has in the log, but for the first.
+TELLS = 10
 JOB_ID = re.compile(r"[0-9a-zA-Z][0-9a-zA-Z_-]{0,99}")
 
 
@@ -79,14 +81,16 @@ class Journal:
         write_atomically(self.folder / "plan.json", json.dumps(content).encode())
 
     def hook(self, part: str) -> Progress:
-        """A progress hook that notes how far a part is, and in the log when it begins and ends."""
-        started, noted, title = time.time(), 0.0, {p.name: p.title for p in self._plan()}.get(part, part)
+        """A progress hook that notes how far a part is, and in the log when it begins, ends, and has done another tenth."""
+        started, noted, said = time.time(), 0.0, -1
+        title = {p.name: p.title for p in self._plan()}.get(part, part)
 
         def note(share: float, what: str) -> None:
-            nonlocal noted
+            nonlocal noted, said
             if time.time() - noted < NOTE_EVERY_S and share < 1:
                 return
-            if not noted or share >= 1:
+            if int(share * TELLS) > said:
+                said = int(share * TELLS)
                 self.say(f"{title}: {what or ('done' if share >= 1 else 'begins')}")
             noted = time.time()
             content = {"share": min(max(share, 0.0), 1.0), "what": what, "started": started, "updated": noted}

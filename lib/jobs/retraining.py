@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lesionlabel.datastore.cohort import cohort_of_studies
 from lesionlabel.jobs.gate_page import write_gate_page
 from lesionlabel.jobs.journal import Journal, Part
 from lesionlabel.jobs.work import Work
@@ -179,6 +178,9 @@ def _rerun_generators(work: Work, rerun: Any) -> tuple[GeneratorAsk, ...]:
 def _lesions(work: Work, asked: dict[str, Any]) -> Cohort:
     if "snapshot" in asked:
         return read_snapshot(work.settings, asked["snapshot"])
+    # Loads MONAI Label and with it MONAI, which takes several seconds that a worker's start should not.
+    from lesionlabel.datastore.cohort import cohort_of_studies
+
     kind = asked["params"]["kind"]
     return cohort_of_studies(Path(asked["studies"]), work.settings, None if kind == "any" else kind)
 

@@ -6,14 +6,15 @@ import json
 import logging
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lesionlabel.datastore.cohort import curated_lesions
-from lesionlabel.datastore.curated import CuratedDatastore
 from lesionlabel.jobs.jobs import BusyError, Job, Jobs, lesions_of
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.lesions.files import write_atomically
 from lesionlabel.settings import Settings
+
+if TYPE_CHECKING:
+    from lesionlabel.datastore.curated import CuratedDatastore
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,9 @@ class Growth:
         wanted = self._jobs.settings.retrain_after
         if wanted is None:
             return None
+        # Loads MONAI Label, which the server has and a worker does without.
+        from lesionlabel.datastore.cohort import curated_lesions
+
         found = curated_lesions(self._datastore, self._jobs.settings.classes).values()
         now = {lesion.lesion_id for lesions in found for lesion in lesions}
         if len(now - self._known()) < wanted:

@@ -10,11 +10,13 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from dbos import DBOS, DBOSConfig
 from filelock import FileLock, Timeout
@@ -25,6 +27,7 @@ from lesionlabel.jobs.jobs import Jobs
 from lesionlabel.jobs.work import Work
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.lesions.files import write_atomically
+from lesionlabel.registry.mlflow_index import stamp
 from lesionlabel.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -35,6 +38,8 @@ NICENESS = 10
 BEAT_EVERY_S, LOST_AFTER_S = 5.0, 30.0
 #: Seconds that a part has for its checkpoint when the process is to end.
 GRACE_S = 20.0
+#: Seconds until MLflow is told again after it could not be.
+RETRY_S = 60.0
 MOST_SLOTS = 64
 
 
@@ -72,11 +77,14 @@ def run_worker(settings: Settings, name: str | None = None, *, watch_parent: boo
     logger.info("Worker %s works.", name)
     beat = settings.workers_folder / f"{name}.json"
     others = Others(settings, name)
+    index = MlflowIndex(settings)
     while True:
         write_atomically(beat, str(time.time()).encode())
         if work.stopping.wait(BEAT_EVERY_S):
             break
         others.look()
+        if settings.mlflow:
+            index.look()
     end = time.monotonic() + GRACE_S
     while not work.rests() and time.monotonic() < end:
         time.sleep(0.1)
@@ -136,6 +144,33 @@ class Others:
             self._seen[other] = (beat, now)
             return False
         return now - since > LOST_AFTER_S
+
+
+@dataclass
+class MlflowIndex:
+    """Has MLflow told what there is and what serves, in a process of its own: its libraries would stay in memory here."""
+
+    settings: Settings
+    _told: tuple[Any, ...] | None = None
+    _telling: subprocess.Popen[bytes] | None = None
+    _waits_until: float = 0.0
+
+    def look(self) -> None:
+        """Start telling when something changed since. What fails is tried again later: another worker, or the server is down."""
+        if self._telling is not None:
+            code = self._telling.poll()
+            if code is None:
+                return
+            self._telling = None
+            if code != 0:
+                self._told, self._waits_until = None, time.monotonic() + RETRY_S
+                logger.warning("MLflow could not be told of the versions; tried again in %.0f s.", RETRY_S)
+        now = stamp(self.settings)
+        if now != self._told and time.monotonic() >= self._waits_until:
+            self._told = now
+            if any(names for _, names, _ in now):
+                command = [sys.executable, "-m", "lesionlabel.cli", "models", "sync"]
+                self._telling = subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
 
 def _read(path: Path) -> bytes:

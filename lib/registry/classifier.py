@@ -51,6 +51,10 @@ class Classifier:
         """
         return softmax(self.logits(rois) / self.temperature)
 
+    def warm_up(self) -> None:
+        """Answer once, so that the first who asks does not wait for what torch prepares at its first use."""
+        self.logits(np.full((1, INPUT_SIZE, INPUT_SIZE), 0.5, dtype=np.float32))
+
     def predict(self, roi: NDArray[np.float32]) -> list[tuple[str, float]]:
         """Class names with their probability for one ROI (64, 64), most probable first."""
         row = self.probabilities(np.asarray(roi)[None])[0]

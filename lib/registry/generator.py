@@ -39,6 +39,10 @@ class LesionGenerator:
         self.version: str = manifest.version
         self.class_names: tuple[str, ...] = manifest.class_names
 
+    def warm_up(self) -> None:
+        """Make one ROI, so that the first who asks does not wait for what torch prepares at its first use."""
+        next(self.sample(1, 0, self.class_names[0]))
+
     def sample(
         self, n: int, seed: int, label: str | None = None, truncation: float = 1.0, most: int = MOST
     ) -> Iterator[NDArray[np.float32]]:

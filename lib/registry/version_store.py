@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,8 @@ from lesionlabel.lesions.files import append_line, write_atomically
 from lesionlabel.registry.manifest import MANIFEST_NAME, M, manifest_digest, read_manifest
 from lesionlabel.registry.profiles import TRIAL
 from lesionlabel.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 POINTER_NAME = "champion.json"
 RECORD_NAME, RETIRED_NAME = "promotions.jsonl", "retired.jsonl"
@@ -43,6 +46,13 @@ class VersionInfo(Generic[M]):
     def version(self) -> str:
         return self.manifest.version
 
+    @property
+    def state(self) -> str:
+        """Whether it serves, did so before, is a candidate, or may never serve."""
+        if self.is_retired:
+            return "retired"
+        return "serves" if self.is_champion else "served before" if self.was_promoted else "candidate"
+
 
 @dataclass(frozen=True)
 class Consent:
@@ -64,6 +74,8 @@ class Loaded(Protocol):
     @property
     def manifest(self) -> Any: ...
 
+    def warm_up(self) -> None: ...
+
 
 L = TypeVar("L", bound=Loaded)
 
@@ -79,6 +91,8 @@ class VersionStore(ABC, Generic[M, L]):
         self.settings, self.folder = settings, folder
         self._lock = threading.Lock()
         self._loaded: tuple[tuple[str, int], L] | None = None
+        #: Why what was promoted last does not serve and what served before still does, None where all is well.
+        self.problem: str | None = None
 
     @abstractmethod
     def starter_folder(self) -> Path:
@@ -129,9 +143,26 @@ class VersionStore(ABC, Generic[M, L]):
     def champion(self) -> L:
         """The model that serves: the promoted version, else the starter when settings allow it.
 
-        Milliseconds when nothing changed since the last call; a promotion is seen by the next call. Raises NoModelError when
-        nothing may serve, IntegrityError when what should serve was changed.
+        Milliseconds when nothing changed since the last call. A promotion is seen by the next call, which verifies and warms up
+        the new version; until that is done, and when it fails, the one before serves. Raises NoModelError when nothing may
+        serve, IntegrityError when what should serve was changed and nothing was loaded before.
         """
+        try:
+            model = self._current()
+        except (IntegrityError, NoModelError, OSError) as error:
+            if self._loaded is None:
+                raise
+            if self.problem is None:
+                self.problem = f"What was promoted last cannot serve, so what served before still does. {error}"
+                logger.error("%s", self.problem)
+            model = self._loaded[1]
+        problem = self._class_mismatch(model.manifest)
+        if problem:
+            raise NoModelError(f"{problem} {self.ADVICE}")
+        return model
+
+    def _current(self) -> L:
+        """The model of the pointer, swapped in when it is another one than was loaded."""
         pointer = self._pointer()
         folder = self.starter_folder() if pointer is None else self.folder / pointer["version"]
         if pointer is None:
@@ -140,15 +171,22 @@ class VersionStore(ABC, Generic[M, L]):
             stamp = (str(folder), (folder / MANIFEST_NAME).stat().st_mtime_ns)
         except OSError as error:
             raise NoModelError(f"The promoted version {folder.name} is gone from {self.folder}. {self.ADVICE}") from error
-        with self._lock:
+        loaded = self._loaded
+        if loaded is not None and loaded[0] == stamp:
+            self.problem = None
+            return loaded[1]
+        # Whoever comes while another swaps is served by what there is.
+        if not self._lock.acquire(blocking=loaded is None) and loaded is not None:
+            return loaded[1]
+        try:
             if self._loaded is None or self._loaded[0] != stamp:
-                promoted = None if pointer is None else pointer["manifest_sha256"]
-                self._loaded = (stamp, self.load(folder, promoted))
-            model = self._loaded[1]
-        problem = self._class_mismatch(model.manifest)
-        if problem:
-            raise NoModelError(f"{problem} {self.ADVICE}")
-        return model
+                model = self.load(folder, None if pointer is None else pointer["manifest_sha256"])
+                model.warm_up()
+                self._loaded = (stamp, model)
+                self.problem = None
+            return self._loaded[1]
+        finally:
+            self._lock.release()
 
     def promote(
         self, version: str, by: str, reason: str, *, reader: str = "", accepts: Sequence[str] = (), override: bool = False

@@ -9,8 +9,9 @@ import io
 import logging
 import os
 import threading
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, redirect_stdout
+from contextlib import asynccontextmanager, redirect_stdout, suppress
 from typing import Any
 
 import torch
@@ -23,11 +24,15 @@ with redirect_stdout(io.StringIO()):
     from monailabel.app import app as stock
 
 from lesionlabel.jobs.schedule import apply_schedule
-from lesionlabel.server import closed, inference, jobs, offloaded, pages, training
+from lesionlabel.lesions.errors import IntegrityError, NoModelError
+from lesionlabel.server import closed, inference, jobs, models, offloaded, pages, training
 from lesionlabel.server.errors import JSONErrors, in_one_line
 from lesionlabel.server.running import running_app
 
 logger = logging.getLogger(__name__)
+
+#: Seconds between two looks at what was promoted.
+LOOK_EVERY_S = 1.0
 
 
 @asynccontextmanager
@@ -39,7 +44,18 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     os.environ.setdefault("PYTHONPATH", "")
     async with stock.router.lifespan_context(stock):
         threading.Thread(target=open_jobs, name="jobs", daemon=True).start()
+        threading.Thread(target=keep_champion, name="champion", daemon=True).start()
         yield
+
+
+def keep_champion() -> None:
+    """Swap a newly promoted version in before anybody asks for it."""
+    versions = running_app().desk.versions
+    while True:
+        # Nothing serves, which whoever asks is told.
+        with suppress(NoModelError, IntegrityError, OSError):
+            versions.champion()
+        time.sleep(LOOK_EVERY_S)
 
 
 def open_jobs() -> None:
@@ -59,7 +75,7 @@ def build() -> FastAPI:
     built = FastAPI(title="LesionLabel", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
     built.add_middleware(JSONErrors)
     # Closed ones first: /infer/wsi/… would not reach /infer/{model}, but nothing should depend on that.
-    for router in (closed.router, pages.router, inference.router, training.router, jobs.router, offloaded.router):
+    for router in (closed.router, pages.router, inference.router, training.router, jobs.router, models.router, offloaded.router):
         built.include_router(router)
     ours = built.openapi
 

@@ -78,4 +78,11 @@ def _model(versions: Any) -> dict[str, str]:
     except (NoModelError, IntegrityError) as error:
         return {"problem": without_folders(str(error))}
     warning = PHANTOM_MODEL if champion.trained_on == "phantom" else ""
-    return {"version": champion.version, "sha256": champion.sha256[:12], "trained_on": champion.trained_on, "warning": warning}
+    stuck = "" if versions.problem is None else without_folders(versions.problem)
+    return {
+        "stuck": stuck,
+        "version": champion.version,
+        "sha256": champion.sha256[:12],
+        "trained_on": champion.trained_on,
+        "warning": warning,
+    }

@@ -52,6 +52,7 @@ class Server:
     def start(self) -> None:
         self.temporary.mkdir(exist_ok=True)
         environment = {**os.environ, "LESIONLABEL_HOME": str(self.home), "LESIONLABEL_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
+        environment["LESIONLABEL_MLFLOW"] = "0"
         environment["TMPDIR"] = str(self.temporary)
         command = [sys.executable, "-c", "from lesionlabel.cli.main import main; main()", "serve"]
         command += ["--studies", str(self.studies), "--port", str(self.port)]
@@ -71,6 +72,12 @@ class Server:
     def stop(self) -> None:
         assert self.process is not None
         self.process.terminate()
+        self.process.wait(30)
+
+    def kill(self) -> None:
+        """As a power cut does."""
+        assert self.process is not None
+        self.process.kill()
         self.process.wait(30)
 
     def get(self, path: str) -> dict:
@@ -94,6 +101,22 @@ def server(
     running.start()
     yield running
     running.stop()
+
+
+def promote_another(settings: Settings, version: str) -> str:
+    """Let another network with random weights serve, as an administrator's override does."""
+    from dataclasses import replace
+
+    import torch
+
+    from lesionlabel.networks.paper_cnn import PaperCNN
+    from lesionlabel.registry.versions import Versions
+
+    versions = Versions(settings)
+    network = PaperCNN(len(settings.classes), torch.Generator().manual_seed(int(version[-1])))
+    versions.add(network, replace(versions.champion().manifest, version=version, files={}))
+    versions.promote(version, by="a test", reason="a drill", override=True)
+    return version
 
 
 @pytest.fixture(scope="session")

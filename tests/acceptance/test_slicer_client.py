@@ -143,7 +143,11 @@ def test_training_on_too_little_ends_with_the_reason_and_what_serves_is_untouche
         time.sleep(0.5)
     status = client.train_status()
     assert status["status"] == "ERROR"
-    assert status["details"][-1].startswith("InputError: Class ")
+    assert "lesions failed: Class '" in status["details"][-1]
+    # The module that shows progress has a figure, and the reason.
+    stats = server.get("/info/")["train_stats"]["lesion_classifier"]
+    assert stats["why"].startswith("Class '")
+    assert stats["total_time"] >= 1
     assert "Traceback" not in " ".join(status["details"])
     assert server.get("/info/")["models"] == before
     assert client.train_status(check_if_running=True) is False
