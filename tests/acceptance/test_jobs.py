@@ -15,13 +15,20 @@ from lesionlabel.settings import Settings
 
 from .conftest import Server
 
+pytestmark = [
+    pytest.mark.acceptance,
+    # The stock client closes no connection.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
 PATIENCE_S = 240
 TRIAL = {"profile": "trial", "synthetic": "none", "kind": "patients"}
 NAMES = ("cyst", "metastasis", "hemangioma")
 
 
 @pytest.fixture
-def site(tmp_path_factory, tiny_ct, tiny_label, promote_untrained, slicer_client, tmp_path) -> Iterator[Server]:
+def site(tmp_path_factory, tiny_ct, tiny_label, promote_untrained) -> Iterator[Server]:
     """A server whose studies hold enough curated lesions to train on."""
     folder = tmp_path_factory.mktemp("jobs")
     promote_untrained(Settings(home=folder / "home", device="cpu"))
@@ -30,10 +37,15 @@ def site(tmp_path_factory, tiny_ct, tiny_label, promote_untrained, slicer_client
     running = Server(folder / "home", folder / "studies")
     running.start()
     tiny_label(folder / "label.nii.gz", {"cyst": 1, "metastasis": 2})
-    client = slicer_client.MONAILabelClient(running.url, tmpdir=str(tmp_path), client_id="reader-1")
+    label = (folder / "label.nii.gz").read_bytes()
     for number in range(9):
         info = [{"name": NAMES[number % 3], "idx": 1}, {"name": NAMES[(number + 1) % 3], "idx": 2}]
-        client.save_label(f"case{number}", str(folder / "label.nii.gz"), params={"label_info": info})
+        response = httpx.put(
+            f"{running.url}/datastore/label?image=case{number}",
+            files={"label": ("label.nii.gz", label)},
+            data={"params": json.dumps({"label_info": info})},
+        )
+        assert response.status_code == 200, response.text
     yield running
     running.stop()
 
@@ -61,13 +73,14 @@ def wait_over(site: Server, job: str) -> dict:
 
 def test_stock_client_trains_watches_and_stops_and_the_job_survives_every_kill(site, client):
     champion = Versions(Settings(home=site.home)).champion().sha256
-    started = client.train_start("lesion_classifier", TRIAL)
+    started = client.train_start("lesion_classifier", dict(TRIAL))
     job = started["id"]
     assert started["status"] in ("SUBMITTED", "RUNNING")
     assert started["request"] == {"model": "lesion_classifier", **TRIAL, "seed": 0}
     # One at a time, unless it may wait in line.
     assert httpx.post(f"{site.url}/train/lesion_classifier", json={}).status_code == 429
-    assert client.train_status(check_if_running=True)["id"] == job
+    assert client.train_status(check_if_running=True) is True
+    assert httpx.get(f"{site.url}/train/?check_if_running=true").json()["id"] == job
     assert [task["id"] for task in httpx.get(f"{site.url}/train/?all=true").json()] == [job]
 
     def worker() -> psutil.Process:

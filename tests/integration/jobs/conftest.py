@@ -91,6 +91,8 @@ class Site:
             with suppress(ProcessLookupError):
                 process.send_signal(signal.SIGKILL)
             process.wait(30)
+        if "client" in vars(self.jobs):
+            self.jobs.client.destroy()
 
 
 @pytest.fixture

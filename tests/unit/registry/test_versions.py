@@ -229,3 +229,66 @@ def test_a_reader_accepts_each_lesion_by_name_and_is_not_the_one_who_promotes(ve
             versions.promote(SECOND, "an admin", "better", reader=reader, accepts=accepts)
     versions.promote(SECOND, "an admin", "better", reader="a reader", accepts=both)
     assert versions.promotions()[-1]["accepts"] == sorted(both)
+
+
+def test_a_new_champion_is_swapped_in_while_others_ask_and_each_answer_is_of_one_version(settings, network_of, manifest_of):
+    from concurrent.futures import ThreadPoolExecutor
+
+    versions = Versions(settings)
+    names = [f"2026010{day}T000000Z-aaaaaaa{day}" for day in (1, 2, 3)]
+    for seed, name in enumerate(names):
+        versions.add(network_of(seed), manifest_of(name))
+    expected = {name: versions.load(versions.get(name).folder).logits(np.full((1, 64, 64), 0.4, np.float32)) for name in names}
+    versions.promote(names[0], "an admin", "first")
+    serving = Versions(settings)
+    serving.champion()
+    stop: list[bool] = []
+
+    def ask() -> list[str]:
+        answered = []
+        while not stop:
+            model = serving.champion()
+            assert np.array_equal(model.logits(np.full((1, 64, 64), 0.4, np.float32)), expected[model.version])
+            answered.append(model.version)
+        return answered
+
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(ask) for _ in range(4)]
+        for name in names[1:]:
+            versions.promote(name, "an admin", "next", override=True)
+            while serving.champion().version != name:
+                pass
+        stop.append(True)
+        seen = [one.result(30) for one in asked]
+    for answered in seen:
+        # Never back to an earlier one.
+        assert answered == sorted(answered)
+
+
+@pytest.mark.parametrize("harm", ["weights", "gone", "pointer"])
+def test_where_the_new_one_cannot_be_loaded_the_one_before_goes_on_and_it_is_said(settings, network_of, manifest_of, harm):
+    import shutil
+
+    versions, names = Versions(settings), ["20260101T000000Z-aaaaaaaa", "20260102T000000Z-bbbbbbbb"]
+    for seed, name in enumerate(names):
+        versions.add(network_of(seed), manifest_of(name))
+    versions.promote(names[0], "an admin", "first")
+    serving = Versions(settings)
+    assert serving.champion().version == names[0]
+    versions.promote(names[1], "an admin", "next", override=True)
+    folder = versions.get(names[1]).folder
+    if harm == "weights":
+        (folder / "models/model.safetensors").write_bytes(b"rubbish")
+    elif harm == "gone":
+        shutil.rmtree(folder)
+    else:
+        (versions.folder / "champion.json").write_text("{ half")
+    assert serving.champion().version == names[0]
+    assert serving.problem is not None
+    assert "what served before still does" in serving.problem
+    # Where nothing was loaded before, nothing unverified serves.
+    with pytest.raises((IntegrityError, NoModelError)):
+        Versions(settings).champion()
+    versions.promote(names[0], "an admin", "back", override=True)
+    assert serving.champion().version == names[0]
+    assert serving.problem is None
