@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -83,6 +84,15 @@ def compare_model(version: str) -> None:
     page, text = write_gate_page(settings, decision, tested)
     print(text)
     print(f"{page} shows every lesion that was won or lost. Not for clinical use.")
+
+
+@models_app.command("in-use")
+def in_use_model(version: str, studies: Annotated[Path, typer.Option(help="the studies folder in which readers work")]) -> None:
+    """Test-then-train: a version beside what serves, on lesions decided blind since both are there."""
+    from lesionlabel.datastore.in_use import in_use
+    from lesionlabel.settings import Settings
+
+    print(in_use(Settings(), studies, version).to_text())
 
 
 @models_app.command("promote")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +24,8 @@ from lesionlabel.settings import Settings
 logger = logging.getLogger(__name__)
 
 Kind = Literal["patients", "phantom"]
+#: Strategies that offer images by what a model says of them.
+ACTIVE_LEARNING = frozenset({"most_informative"})
 
 
 def curated_lesions(datastore: CuratedDatastore, classes: ClassList) -> dict[str, list[Lesion]]:
@@ -90,14 +93,39 @@ def cohort_of(datastore: CuratedDatastore, store: VolumeStore, classes: ClassLis
             f"There is no curated lesion{wanted} in the studies folder. "
             "Save labels whose segments are named by class with the tag 'final' first."
         )
+    return _cut(datastore, store, classes, chosen)
+
+
+def consecutive_cohort(
+    datastore: CuratedDatastore, store: VolumeStore, classes: ClassList, kind: Kind, since: datetime
+) -> Cohort:
+    """The lesions of one kind that were curated after a moment, in use: decided blind, in images that no model has chosen.
+
+    What active learning offers is what a model is unsure of, and says nothing about usual cases. A label that was saved again is
+    taken as it was saved last.
+    """
+    chosen: dict[str, list[Lesion]] = {}
+    for image_id, found in curated_lesions(datastore, classes).items():
+        offered_by = set(datastore.get_image_info(image_id).get("strategy", {}))
+        if offered_by & ACTIVE_LEARNING or read_sidecar(datastore.studies, image_id).simulated != (kind == "phantom"):
+            continue
+        blind = [x for x in found if x.saw_model is False and datetime.fromisoformat(x.curated_at) > since]
+        if blind:
+            chosen[image_id] = blind
+    return _cut(datastore, store, classes, chosen)
+
+
+def _cut(datastore: CuratedDatastore, store: VolumeStore, classes: ClassList, chosen: dict[str, list[Lesion]]) -> Cohort:
+    """The lesions, by image, with the context that each ROI is cut from."""
     members = []
     for image_id, found in sorted(chosen.items()):
+        patient = read_sidecar(datastore.studies, image_id).patient
         volume = store.open(Path(datastore.get_image_uri(image_id)))
         for lesion in found:
             members.append(
                 CohortLesion(
                     lesion_id=lesion.lesion_id,
-                    patient=sidecars[image_id].patient,
+                    patient=patient,
                     label=lesion.label,
                     context=cut_context(volume, lesion.contour),
                     proof=lesion.proof,

@@ -11,6 +11,7 @@ from monailabel.config import settings as host
 from monailabel.endpoints.user.auth import User
 from pydantic import BaseModel, ConfigDict, Field
 
+from lesionlabel.datastore.in_use import in_use
 from lesionlabel.lesions.errors import IntegrityError, NoModelError, NotFoundError
 from lesionlabel.registry.bundle_folder import CARD_NAME
 from lesionlabel.registry.version_store import VersionInfo
@@ -87,6 +88,13 @@ def get_gate_page(version: str, champion: str, user: User = ADMIN) -> HTMLRespon
     if not path.exists():
         raise NotFoundError(f"{version} was not compared with {champion}.")
     return HTMLResponse(path.read_bytes(), headers=PAGE_HEADERS)
+
+
+@router.get("/{version}/in-use")
+def in_use_model(version: str, user: User = USER) -> dict[str, Any]:
+    """Test-then-train: the version beside what serves, on lesions decided blind since both are there."""
+    app = running_app()
+    return in_use(app.settings, app.datastore().studies, _require(version)).to_json()
 
 
 @router.post("/{version}/compare", status_code=202)

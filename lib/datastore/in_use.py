@@ -1,0 +1,30 @@
+"""What readers have decided in use, put to a version and to what serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lesionlabel.datastore.cohort import consecutive_cohort
+from lesionlabel.datastore.curated import CuratedDatastore
+from lesionlabel.imaging.store import VolumeStore
+from lesionlabel.lesions.errors import InputError
+from lesionlabel.registry.in_use import InUse, both_since, compare_in_use
+from lesionlabel.registry.versions import Versions
+from lesionlabel.settings import Settings
+
+
+def in_use(settings: Settings, studies: Path, version: str) -> InUse:
+    """Test-then-train of a version against what serves.
+
+    Raises NotFoundError, NoModelError, IntegrityError, and InputError for the version that serves or a folder that is not there.
+    """
+    if not studies.is_dir():
+        raise InputError(f"The studies folder {studies} is not there.")
+    versions = Versions(settings)
+    champion, candidate = versions.champion(), versions.load(versions.get(version).folder)
+    if champion.version == version:
+        raise InputError(f"{version} serves already: there is nothing to compare it with.")
+    store = VolumeStore(settings.volumes_folder, int(settings.volume_cache_gib * 2**30))
+    since = both_since(candidate, champion)
+    came = consecutive_cohort(CuratedDatastore(studies), store, settings.classes, candidate.trained_on, since)
+    return compare_in_use(candidate, champion, came, settings.classes)
