@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from pathlib import Path
 
@@ -9,6 +10,9 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lesionlabel.lesions.classes import DEFAULT_CLASSES, ClassList, read_classes
+
+#: A user and a password in an address.
+CREDENTIALS = re.compile(r"//[^/@\s]*@")
 
 
 class Settings(BaseSettings):
@@ -76,4 +80,5 @@ class Settings(BaseSettings):
 
     def describe(self) -> dict[str, str]:
         """Every setting as text, for printing at start; nothing here is secret."""
-        return {name: str(value) for name, value in self.model_dump().items()}
+        shown = {name: str(value) for name, value in self.model_dump().items()}
+        return {name: CREDENTIALS.sub("//", value) for name, value in shown.items()}

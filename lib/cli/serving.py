@@ -35,7 +35,7 @@ def serve(
     if not launch.is_loopback(host):
         print(
             f"\nWARNING: {host} is reachable from other machines, and nobody has to sign in: whoever reaches it can read all "
-            "images and change labels. Use 127.0.0.1, or a reverse proxy that checks who comes."
+            "images, change labels and let other versions serve. Use 127.0.0.1, or a reverse proxy that checks who comes."
         )
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     print(f"\nOpen http://{shown}:{port} in a browser, or enter it as server in 3D Slicer's MONAI Label module.")

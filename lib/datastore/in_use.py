@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from lesionlabel.datastore.cohort import consecutive_cohort
 from lesionlabel.datastore.curated import CuratedDatastore
 from lesionlabel.imaging.store import VolumeStore
-from lesionlabel.lesions.errors import InputError
+from lesionlabel.lesions.errors import InputError, IntegrityError
 from lesionlabel.registry.in_use import InUse, both_since, compare_in_use
+from lesionlabel.registry.training_plan import read_snapshot
 from lesionlabel.registry.versions import Versions
 from lesionlabel.settings import Settings
 
@@ -27,4 +29,7 @@ def in_use(settings: Settings, studies: Path, version: str) -> InUse:
     store = VolumeStore(settings.volumes_folder, int(settings.volume_cache_gib * 2**30))
     since = both_since(candidate, champion)
     came = consecutive_cohort(CuratedDatastore(studies), store, settings.classes, candidate.trained_on, since)
-    return compare_in_use(candidate, champion, came, settings.classes)
+    trained = None
+    with suppress(InputError, IntegrityError):
+        trained = read_snapshot(settings, candidate.manifest.snapshot)
+    return compare_in_use(candidate, champion, came, settings.classes, trained)

@@ -13,13 +13,13 @@ from lesionlabel.jobs.gate_page import write_gate_page
 from lesionlabel.jobs.journal import Journal, Part
 from lesionlabel.jobs.work import Work
 from lesionlabel.lesions.cohort import Cohort
-from lesionlabel.lesions.errors import InputError
+from lesionlabel.lesions.errors import InputError, IntegrityError, NoModelError
 from lesionlabel.networks.gans import require_arm
 from lesionlabel.registry.compare import prepare
 from lesionlabel.registry.fold_generators import GeneratorAsk, asked_generators, join
 from lesionlabel.registry.gate import Decision, GateOutcome
 from lesionlabel.registry.profiles import find_profile
-from lesionlabel.registry.retrain import PROFILES, forget, keep_version, needed_parts, on_device
+from lesionlabel.registry.retrain import PROFILES, forget, forget_old, keep_version, needed_parts, on_device
 from lesionlabel.registry.training_plan import TrainingPlan, make_plan, read_snapshot
 from lesionlabel.registry.versions import Versions
 from lesionlabel.training.hooks import Progress, ShouldStop
@@ -34,6 +34,7 @@ def begin(work: Work, progress: Progress, _stop: ShouldStop, job_id: str, asked:
     """Take the snapshot and say what has to be made. asked: {"studies" or "snapshot": …, "params": {…}}."""
     job, params = Journal(work.settings, job_id), asked["params"]
     progress(0.0, "reading curated lesions")
+    forget_old(work.settings)
     cohort = _lesions(work, asked)
     recipe = on_device(find_profile(PROFILES, params["profile"]), work.settings)
     plan = make_plan(cohort, work.settings, recipe, int(params["seed"]), set_apart=True)
@@ -96,7 +97,8 @@ def begin_gate(work: Work, progress: Progress, _stop: ShouldStop, job_id: str, v
     try:
         rerun = prepare(work.settings, version).rerun
         asks = () if rerun is None or rerun.network is None else _rerun_generators(work, rerun)
-    except InputError as error:
+    except (InputError, NoModelError, IntegrityError) as error:
+        # The candidate is there all the same.
         progress(1.0, str(error))
         return {"outcome": "not compared", "reasons": [str(error)]}
     if rerun is None:

@@ -7,8 +7,11 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
+
+from sqlalchemy.exc import DBAPIError
 
 from lesionlabel.jobs.database import JobError
 from lesionlabel.jobs.jobs import Jobs
@@ -46,7 +49,10 @@ class Work:
         def should_stop() -> bool:
             nonlocal looked, over
             if not over and time.monotonic() - looked > LOOK_EVERY_S:
-                looked, over = time.monotonic(), self.jobs.cancelled(job)
+                looked = time.monotonic()
+                # A database that is away for a while ends no training.
+                with suppress(DBAPIError):
+                    over = self.jobs.cancelled(job)
             return over or self.stopping.is_set()
 
         with self._lock:

@@ -20,6 +20,7 @@ from typing import Any
 
 from dbos import DBOS, DBOSConfig
 from filelock import FileLock, Timeout
+from sqlalchemy.exc import DBAPIError
 
 from lesionlabel.jobs import workflows
 from lesionlabel.jobs.database import APPLICATION, JOBS_QUEUE, PARTS_QUEUE, SHAPE, JsonSerializer, database_url, migrate
@@ -79,12 +80,16 @@ def run_worker(settings: Settings, name: str | None = None, *, watch_parent: boo
     others = Others(settings, name)
     index = MlflowIndex(settings)
     while True:
-        write_atomically(beat, str(time.time()).encode())
+        # A full disk or a database that is away passes, and what is at work goes on.
+        try:
+            write_atomically(beat, str(time.time()).encode())
+            others.look()
+            if settings.mlflow:
+                index.look()
+        except (OSError, DBAPIError) as error:
+            logger.warning("A look at the other workers failed (%s).", type(error).__name__)
         if work.stopping.wait(BEAT_EVERY_S):
             break
-        others.look()
-        if settings.mlflow:
-            index.look()
     end = time.monotonic() + GRACE_S
     while not work.rests() and time.monotonic() < end:
         time.sleep(0.1)

@@ -14,6 +14,7 @@ import numpy as np
 
 from lesionlabel.augment.classic import originals
 from lesionlabel.evaluation.crossval import is_simulated
+from lesionlabel.evaluation.drift import drift_warnings
 from lesionlabel.evaluation.metrics import Interval, lesion_weights, wilson
 from lesionlabel.evaluation.noninferiority import MarginTest, against_margin, pair
 from lesionlabel.evaluation.report import PHANTOM_SENTENCE
@@ -29,7 +30,7 @@ class InUse:
     """left_out: lesions of patients whom one of the versions has seen. right: of the candidate and of the champion, if any came.
 
     classes: sensitivity of the candidate less the champion's, for classes that have come. malignant_called_benign: by the
-    candidate only, and by the champion only.
+    candidate only, and by the champion only. drift: warnings, as of drift_warnings, against the candidate's snapshot.
     """
 
     candidate: str
@@ -42,6 +43,7 @@ class InUse:
     classes: dict[str, MarginTest]
     malignant_called_benign: tuple[int, int]
     simulated: bool
+    drift: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -55,10 +57,11 @@ class InUse:
         """In a few sentences."""
         left_out = f"{self.left_out} lesion(s) of patients that one of them has seen are left out."
         if self.right is None:
-            return (
+            text = (
                 f"Since both {self.candidate} and {self.champion} are there, no lesion was decided blind in an image that no "
                 f"model chose. {left_out}"
             )
+            return " ".join([text, *self.drift])
         mine, theirs = (interval.percent() for interval in self.right)
         worse = [name for name, test in self.classes.items() if test.p_worse < ALPHA / len(self.classes)]
         shown = f"It is shown to be worse on {', '.join(worse)}." if worse else "It is not shown to be worse on any class."
@@ -68,7 +71,7 @@ class InUse:
             f"Malignant called benign: {self.malignant_called_benign[0]} by the candidate only, "
             f"{self.malignant_called_benign[1]} by what serves only. {left_out}",
         ]
-        return " ".join([*([PHANTOM_SENTENCE] if self.simulated else []), *parts])
+        return " ".join([*([PHANTOM_SENTENCE] if self.simulated else []), *parts, *self.drift])
 
 
 def both_since(candidate: Classifier, champion: Classifier) -> datetime:
@@ -76,8 +79,13 @@ def both_since(candidate: Classifier, champion: Classifier) -> datetime:
     return max(datetime.fromisoformat(one.manifest.created) for one in (candidate, champion))
 
 
-def compare_in_use(candidate: Classifier, champion: Classifier, came: Cohort, classes: ClassList) -> InUse:
-    """Both versions on the lesions that came since both_since. What a version has seen is no test of it."""
+def compare_in_use(
+    candidate: Classifier, champion: Classifier, came: Cohort, classes: ClassList, trained: Cohort | None
+) -> InUse:
+    """Both versions on the lesions that came since both_since. What a version has seen is no test of it.
+
+    trained: the candidate's snapshot, None where it is gone.
+    """
     seen = {*candidate.manifest.patients, *champion.manifest.patients}
     cohort = came.subset([i for i, patient in enumerate(came.patients) if patient not in seen])
     labels, patients = cohort.labels, np.asarray(cohort.patients)
@@ -105,4 +113,5 @@ def compare_in_use(candidate: Classifier, champion: Classifier, came: Cohort, cl
         classes=tests,
         malignant_called_benign=(int((benign[0] & ~benign[1]).sum()), int((benign[1] & ~benign[0]).sum())),
         simulated=bool(len(cohort)) and is_simulated(cohort),
+        drift=() if trained is None or not len(came) else drift_warnings(trained, came),
     )

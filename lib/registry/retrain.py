@@ -6,6 +6,7 @@ The command and the background jobs both call this. It never changes what serves
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -57,6 +58,8 @@ PROFILES: Mapping[str, Recipe] = MappingProxyType(
 )
 
 
+#: Seconds for which what a training has finished waits to be taken up again.
+KEPT_S = 14 * 24 * 3600.0
 #: What stands in place of the report where no lesion may be tested.
 NOT_EVALUATED = (
     "All lesions were decided after seeing the model's answer, or perhaps so. They trained, but none may be tested: there are "
@@ -170,6 +173,16 @@ def forget(settings: Settings, plan: TrainingPlan) -> None:
     shutil.rmtree(plan.folder(settings), ignore_errors=True)
     if isinstance(plan.joined, SetFile):
         plan.joined.path(settings).unlink(missing_ok=True)
+
+
+def forget_old(settings: Settings) -> None:
+    """Remove what trainings have left behind that nobody has taken up for two weeks."""
+    if not settings.training_folder.is_dir():
+        return
+    for path in settings.training_folder.iterdir():
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > KEPT_S:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def assemble(settings: Settings, plan: TrainingPlan, notes: tuple[str, ...] = ()) -> Trained:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from lesionlabel.evaluation.crossval import Recipe, draw_folds, is_simulated
@@ -53,7 +54,10 @@ Joined = SetFile | FoldGenerators
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """snapshot: of all curated lesions. training: of those that train, the same unless patients are locked. code: its version."""
+    """snapshot: of all curated lesions. training: of those that train, the same unless patients are locked.
+
+    code, torch: their versions, so that no part of another one is taken up.
+    """
 
     snapshot: str
     training: str
@@ -61,6 +65,7 @@ class TrainingPlan:
     seed: int
     joined: Joined | None
     code: str
+    torch: str
 
     @property
     def n_parts(self) -> int:
@@ -129,7 +134,7 @@ def make_plan(
     training = cohort.subset(np.flatnonzero(~LockedPatients(settings).cut(cohort))) if set_apart else cohort
     draw_folds(training, recipe, seed)
     take_snapshot(cohort, settings.snapshots_folder)
-    return TrainingPlan(cohort.digest, training.digest, recipe, seed, joined, code_version())
+    return TrainingPlan(cohort.digest, training.digest, recipe, seed, joined, code_version(), torch.__version__)
 
 
 def read_snapshot(settings: Settings, digest: str) -> Cohort:

@@ -126,3 +126,25 @@ def test_a_damaged_list_of_locked_patients_stops_training(settings):
     (settings.home / "locked.json").write_text("{ half")
     with pytest.raises(IntegrityError, match="whose lesions must not train"):
         train(cohort_of(36), settings)
+
+
+def test_a_candidate_that_learned_from_shuffled_labels_fails_and_is_not_promoted(settings, monkeypatch):
+    learns = Recipe("learns", 0, 3, ClassifierConfig(epochs=None, steps=60, batch=24, learning_rate=0.01))
+    monkeypatch.setattr(retrain, "PROFILES", {**PROFILES, "learns": learns})
+    versions = Versions(settings)
+    good = cohort_of(450)
+    champion = train_version(good, settings, "learns", 0)[0].version
+    versions.promote(champion, "an admin", "the first")
+    # The labels of those who train are dealt anew; those of locked patients, who test, are right.
+    locked = LockedPatients(settings).of(good)
+    labels = np.array([lesion.label for lesion in good])
+    labels[~locked] = np.random.default_rng(0).permutation(labels[~locked])
+    bad = Cohort(tuple(dataclasses.replace(x, label=str(label)) for x, label in zip(good, labels, strict=True)), NAMES)
+    candidate = train_version(bad, settings, "learns", 0)[0].version
+    decision, _ = compare_with_champion(settings, candidate)
+    assert (decision.evidence, decision.regime, decision.outcome) == ("locked", "B", "fail")
+    assert any("shown to be worse" in reason for reason in decision.reasons)
+    assert len(decision.lost) > 50
+    with pytest.raises(InputError, match=rf"{candidate} failed against {champion}.*shown to be worse"):
+        versions.promote(candidate, "an admin", "newer", reader="a reader")
+    assert versions.champion().version == champion
