@@ -56,14 +56,21 @@ def curated_lesions(datastore: CuratedDatastore, classes: ClassList) -> dict[str
 
 def cohort_of_studies(studies: Path, settings: Settings, kind: str | None = None) -> Cohort:
     """The cohort of a studies folder; kind as in cohort_of. Raises InputError also when the folder is not there."""
-    if not studies.is_dir():
-        raise InputError(f"The studies folder {studies} is not there.")
     if kind not in (None, "patients", "phantom"):
         raise InputError(f"Unknown kind {kind!r}. Allowed: patients, phantom.")
+    return cohort_of(*open_studies(studies, settings), settings.classes, kind)
+
+
+def open_studies(studies: Path, settings: Settings) -> tuple[CuratedDatastore, VolumeStore]:
+    """A studies folder to read from, with volumes. What a generator made is recognised by its pixels too.
+
+    Raises InputError when the folder is not there.
+    """
+    if not studies.is_dir():
+        raise InputError(f"The studies folder {studies} is not there.")
     store = VolumeStore(settings.volumes_folder, int(settings.volume_cache_gib * 2**30))
     register = SyntheticRegister(settings.synthetic_folder)
-    datastore = CuratedDatastore(studies, recognise=lambda path: synthetic_volume(path, register))
-    return cohort_of(datastore, store, settings.classes, kind)
+    return CuratedDatastore(studies, recognise=lambda path: synthetic_volume(path, register)), store
 
 
 def cohort_of(datastore: CuratedDatastore, store: VolumeStore, classes: ClassList, kind: Kind | None = None) -> Cohort:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from lesionlabel.datastore.cohort import consecutive_cohort
-from lesionlabel.datastore.curated import CuratedDatastore
-from lesionlabel.imaging.store import VolumeStore
+from lesionlabel.datastore.cohort import consecutive_cohort, open_studies
 from lesionlabel.lesions.errors import InputError, IntegrityError
 from lesionlabel.registry.in_use import InUse, both_since, compare_in_use
 from lesionlabel.registry.training_plan import read_snapshot
@@ -20,15 +18,13 @@ def in_use(settings: Settings, studies: Path, version: str) -> InUse:
 
     Raises NotFoundError, NoModelError, IntegrityError, and InputError for the version that serves or a folder that is not there.
     """
-    if not studies.is_dir():
-        raise InputError(f"The studies folder {studies} is not there.")
+    datastore, store = open_studies(studies, settings)
     versions = Versions(settings)
     champion, candidate = versions.champion(), versions.load(versions.get(version).folder)
     if champion.version == version:
         raise InputError(f"{version} serves already: there is nothing to compare it with.")
-    store = VolumeStore(settings.volumes_folder, int(settings.volume_cache_gib * 2**30))
     since = both_since(candidate, champion)
-    came = consecutive_cohort(CuratedDatastore(studies), store, settings.classes, candidate.trained_on, since)
+    came = consecutive_cohort(datastore, store, settings.classes, candidate.trained_on, since)
     trained = None
     with suppress(InputError, IntegrityError):
         trained = read_snapshot(settings, candidate.manifest.snapshot)

@@ -19,6 +19,10 @@ SHAPE = "1"
 JOBS_QUEUE, PARTS_QUEUE = "jobs", "parts"
 
 
+#: Seconds in which a PostgreSQL must answer.
+CONNECT_S = 5
+
+
 class JobError(RuntimeError):
     """An error of a job's part, as it was stored: its text, and the name of what it was."""
 
@@ -61,7 +65,9 @@ def _rich(content: dict[str, Any]) -> Any:
 def database_url(settings: Settings) -> str:
     """The configured PostgreSQL, else a SQLite file under home."""
     if settings.jobs_database is not None:
-        return settings.jobs_database.get_secret_value()
+        url = settings.jobs_database.get_secret_value()
+        # Without it a machine that does not answer would be waited for two minutes, by whoever asks about jobs.
+        return url if "connect_timeout" in url else f"{url}{'&' if '?' in url else '?'}connect_timeout={CONNECT_S}"
     settings.home.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{settings.home.resolve() / 'jobs.sqlite'}"
 

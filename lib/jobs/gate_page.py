@@ -42,9 +42,13 @@ def gate_page(decision: Decision, tested: Cohort) -> tuple[str, str]:
     return to_html(title, [*summary, *pictures]), to_markdown(title, [*summary, *([ids] if decision.harmed else [])])
 
 
+def gate_page_path(settings: Settings, decision: Decision) -> Path:
+    return settings.home / "gate" / f"{decision.candidate}-against-{decision.champion}.html"
+
+
 def write_gate_page(settings: Settings, decision: Decision, tested: Cohort) -> tuple[Path, str]:
     """Write the page below the home folder. Returns where it is, and the summary."""
-    path = settings.home / "gate" / f"{decision.candidate}-against-{decision.champion}.html"
+    path = gate_page_path(settings, decision)
     html, text = gate_page(decision, tested)
     write_atomically(path, html.encode())
     return path, text

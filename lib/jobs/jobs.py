@@ -158,6 +158,8 @@ class Jobs:
         """As list, at most a moment old: for what is asked for often."""
         read, found = self._recent
         if time.monotonic() - read > MOMENT_S:
+            # Noted before: where the database is away, not everyone who asks has to wait for it.
+            self._recent = (time.monotonic(), found)
             found = self.list()
             self._recent = (time.monotonic(), found)
         return found
@@ -184,6 +186,11 @@ class Jobs:
         """Whether the job is over, so that its parts have nothing to work for any more."""
         rows = self.client.list_workflows(workflow_ids=[job], load_input=False, load_output=False)
         return not rows or STATES[rows[0].status].is_over
+
+    def is_with_another(self, workflow: str, worker: str) -> bool:
+        """Whether another worker than this one does the workflow now."""
+        rows = self.client.list_workflows(workflow_ids=[workflow], load_input=False, load_output=False)
+        return bool(rows) and rows[0].status == "PENDING" and rows[0].executor_id != worker
 
     def _what(self, state: State, last: PartProgress | None) -> str:
         if state.is_over:

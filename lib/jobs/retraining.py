@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lesionlabel.jobs.gate_page import write_gate_page
+from lesionlabel.jobs.gate_page import gate_page_path, write_gate_page
 from lesionlabel.jobs.journal import Journal, Part
 from lesionlabel.jobs.work import Work
 from lesionlabel.lesions.cohort import Cohort
@@ -18,8 +18,9 @@ from lesionlabel.networks.gans import require_arm
 from lesionlabel.registry.compare import prepare
 from lesionlabel.registry.fold_generators import GeneratorAsk, asked_generators, join
 from lesionlabel.registry.gate import Decision, GateOutcome
+from lesionlabel.registry.gate_records import GateRecords
 from lesionlabel.registry.profiles import find_profile
-from lesionlabel.registry.retrain import PROFILES, forget, forget_old, keep_version, needed_parts, on_device
+from lesionlabel.registry.retrain import PROFILES, forget, forget_old, keep_version, needed_parts, run_parts
 from lesionlabel.registry.training_plan import TrainingPlan, make_plan, read_snapshot
 from lesionlabel.registry.versions import Versions
 from lesionlabel.training.hooks import Progress, ShouldStop
@@ -36,7 +37,7 @@ def begin(work: Work, progress: Progress, _stop: ShouldStop, job_id: str, asked:
     progress(0.0, "reading curated lesions")
     forget_old(work.settings)
     cohort = _lesions(work, asked)
-    recipe = on_device(find_profile(PROFILES, params["profile"]), work.settings)
+    recipe = find_profile(PROFILES, params["profile"])
     plan = make_plan(cohort, work.settings, recipe, int(params["seed"]), set_apart=True)
     asks, notes = _generators(work, plan, params)
     parts = [(part, f"part-{part + 1}") for part in needed_parts(work.settings, plan)]
@@ -57,7 +58,7 @@ def begin_generator(work: Work, progress: Progress, _stop: ShouldStop, job_id: s
     cohort = _lesions(work, asked)
     seed, network = int(params["seed"]), require_arm(params["network"])
     # The recipe is of no matter here; the plan says which lesions and folds.
-    plan = make_plan(cohort, work.settings, on_device(PROFILES["quick"], work.settings), seed, set_apart=True)
+    plan = make_plan(cohort, work.settings, PROFILES["quick"], seed, set_apart=True)
     ask = GeneratorAsk(asked["trainer"], network, params["profile"], seed, 0)
     job.plan([Part("lesions", "curated lesions", SMALL), Part("generator", ask.name, GENERATOR_WEIGHT)])
     progress(1.0, _count(cohort))
@@ -71,66 +72,99 @@ def join_generators(
     plan: dict[str, Any],
     asks: list[dict[str, Any]],
     made: list[dict[str, str]],
+    per_fold: int | None,
 ) -> dict[str, Any]:
     """The plan with what the generators bring, or without, and a sentence on it."""
     begun = TrainingPlan.from_json(plan)
-    joined, note = join(work.settings, begun.cohort(work.settings), [GeneratorAsk.from_json(ask) for ask in asks], made)
+    given = [GeneratorAsk.from_json(ask) for ask in asks]
+    joined, note = join(work.settings, begun.cohort(work.settings), given, made, per_fold)
     progress(1.0, note)
     return {"plan": replace(begun, joined=joined).to_json(), "note": note}
 
 
-def keep(work: Work, progress: Progress, _stop: ShouldStop, plan: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+def keep(work: Work, progress: Progress, stop: ShouldStop, plan: dict[str, Any], notes: list[str]) -> dict[str, Any]:
     """Calibrate, report, and keep the candidate version."""
     progress(0.0, "calibrating")
-    info, trained = keep_version(work.settings, TrainingPlan.from_json(plan), tuple(notes))
+    whole = TrainingPlan.from_json(plan)
+    # All are done, unless another run of the same training has ended meanwhile and cleaned up.
+    run_parts(work.settings, whole, should_stop=stop)
+    info, trained = keep_version(work.settings, whole, tuple(notes))
     progress(1.0, f"candidate {info.version}")
     counts = trained.manifest.class_counts
     return {"version": info.version, "lesions": sum(counts.values()), "counts": counts, "notes": notes}
 
 
 def begin_gate(work: Work, progress: Progress, _stop: ShouldStop, job_id: str, version: str) -> dict[str, Any]:
-    """What the comparison needs: {"rerun": None or what is to be trained}; or the reason why there is none."""
+    """What the comparison needs: {"champion": …, "rerun": None or what is to be trained}; or the reason why there is none."""
     if not Versions(work.settings).promotions():
         progress(1.0, "nothing was promoted before, so there is nothing to compare with")
         return {"outcome": "not compared", "reasons": ["No version was promoted before: there is nothing to compare with."]}
     progress(0.0, "comparing with what serves")
     try:
-        rerun = prepare(work.settings, version).rerun
+        comparison = prepare(work.settings, version)
+        champion, rerun = comparison.champion.version, comparison.rerun
         asks = () if rerun is None or rerun.network is None else _rerun_generators(work, rerun)
     except (InputError, NoModelError, IntegrityError) as error:
         # The candidate is there all the same.
-        progress(1.0, str(error))
-        return {"outcome": "not compared", "reasons": [str(error)]}
+        return _not_compared(progress, work.in_words(error))
     if rerun is None:
         Journal(work.settings, job_id).plan([Part("decision", "decision", SMALL)])
         progress(1.0, "its weights answer for what serves")
-        return {"rerun": None}
+        return {"champion": champion, "rerun": None}
     progress(0.0, "running the recipe of what serves again")
     names = [(part, f"rerun-{part + 1}") for part in rerun.parts]
     job = Journal(work.settings, job_id)
     job.plan([Part(generator_part(ask.to_json()), f"{ask.name} without fold {ask.fold + 1}", GENERATOR_WEIGHT) for ask in asks])
     job.plan([Part(name, f"what serves, {rerun.plan.part_name(part)}", 1.0) for part, name in names])
     job.plan([Part("decision", "decision", SMALL)])
-    return {"rerun": {"plan": rerun.plan.to_json(), "asks": [ask.to_json() for ask in asks], "parts": names}}
+    what = {"plan": rerun.plan.to_json(), "per_fold": rerun.per_fold, "asks": [ask.to_json() for ask in asks], "parts": names}
+    return {"champion": champion, "rerun": what}
 
 
-def decide(work: Work, progress: Progress, _stop: ShouldStop, version: str, plan: dict[str, Any] | None) -> dict[str, Any]:
-    """The gate's decision, its page, and the promotion where it is automatic."""
-    comparison = prepare(work.settings, version)
-    decision = comparison.decide(None if plan is None else TrainingPlan.from_json(plan))
-    page, _ = write_gate_page(work.settings, decision, comparison.tested)
-    promoted = _promoted(work, decision)
-    progress(1.0, f"{decision.outcome}{', promoted' if promoted else ''}. {' '.join(decision.reasons)}")
+def decide(
+    work: Work,
+    progress: Progress,
+    stop: ShouldStop,
+    version: str,
+    champion: str,
+    plan: dict[str, Any] | None,
+    may_promote: bool,
+) -> dict[str, Any]:
+    """The gate's decision against the champion that the comparison began with, its page, and an automatic promotion."""
+    decision = GateRecords(work.settings).find(version, champion)
+    # Once it is decided nothing else matters: this step may be done again after the version was promoted.
+    if decision is None:
+        try:
+            comparison = prepare(work.settings, version)
+        except (InputError, NoModelError, IntegrityError) as error:
+            return _not_compared(progress, work.in_words(error))
+        if comparison.champion.version != champion or (comparison.rerun is None) != (plan is None):
+            return _not_compared(progress, f"What serves is no longer {champion}. Compare {version} again.")
+        decision = comparison.decide(None if plan is None else TrainingPlan.from_json(plan))
+        write_gate_page(work.settings, decision, comparison.tested)
+    reasons = list(decision.reasons)
+    promoted = False
+    if may_promote and not stop():
+        try:
+            promoted = _promoted(work, decision)
+        except InputError as error:
+            reasons.append(f"It was not promoted. {work.in_words(error)}")
+    progress(1.0, f"{decision.outcome}{', promoted' if promoted else ''}. {' '.join(reasons)}")
     return {
         "outcome": decision.outcome,
         "regime": decision.regime,
         "champion": decision.champion,
-        "reasons": list(decision.reasons),
+        "reasons": reasons,
         "won": len(decision.won),
         "lost": len(decision.lost),
-        "page": page.name,
+        "page": gate_page_path(work.settings, decision).name,
         "promoted": promoted,
     }
+
+
+def _not_compared(progress: Progress, why: str) -> dict[str, Any]:
+    progress(1.0, why)
+    return {"outcome": "not compared", "reasons": [why]}
 
 
 def end(work: Work, progress: Progress, _stop: ShouldStop, made: dict[str, Any], plan: dict[str, Any]) -> None:
@@ -150,10 +184,15 @@ def generator_part(ask: dict[str, Any]) -> str:
 
 
 def _promoted(work: Work, decision: Decision) -> bool:
-    """Let the candidate serve where the site has said so and the evidence is of the strongest kind."""
+    """Let the candidate serve where the site has said so and the evidence is of the strongest kind, but never a second time.
+
+    Raises InputError when something else stands against it.
+    """
     versions = Versions(work.settings)
-    if versions.get(decision.candidate).is_champion:
-        return True
+    info = versions.get(decision.candidate)
+    if info.was_promoted:
+        # By this step before its worker was killed; or by a person, who may have taken it back.
+        return info.is_champion
     if not (work.settings.auto_promote and decision.regime == "A" and decision.outcome is GateOutcome.PASS):
         return False
     versions.promote(decision.candidate, BY, "It passed the gate in regime A, and promotion is automatic here.")

@@ -7,6 +7,7 @@ import logging
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import available_timezones
 
 from lesionlabel.jobs.jobs import BusyError, Job, Jobs, lesions_of
 from lesionlabel.lesions.errors import InputError
@@ -102,10 +103,10 @@ def _is_cron(text: str) -> bool:
 
 
 def _zone() -> str | None:
-    """The name of the server's time zone, None where it has none: DBOS then takes UTC."""
+    """The name of the server's time zone, None where it has none or none that is known: DBOS then takes UTC."""
     named = Path("/etc/timezone")
     name = named.read_text(encoding="utf-8").strip() if named.exists() else ""
-    return name or None
+    return name if name in available_timezones() else None
 
 
 def scheduled(jobs: Jobs, asked: dict[str, Any], when: datetime) -> None:

@@ -17,6 +17,10 @@ FIRST_WAIT_S, LONGEST_WAIT_S, LIVED_S = 1.0, 60.0, 120.0
 GRACE_S = 25.0
 
 
+#: Bytes after which a log is put aside at the next start.
+LONGEST_LOG = 10_000_000
+
+
 class Supervisor:
     """Starts `lesionlabel worker` and starts it again when it ends. It ends when its standard input closes, so also when this
     process is killed. log: the file that its output is added to.
@@ -29,6 +33,8 @@ class Supervisor:
         self._thread = threading.Thread(target=self._keep, name="worker-supervisor", daemon=True)
 
     def start(self) -> None:
+        if self._log.exists() and self._log.stat().st_size > LONGEST_LOG:
+            self._log.replace(self._log.with_suffix(".1.log"))
         self._thread.start()
 
     def stop(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import re
 import threading
 import time
@@ -20,6 +21,8 @@ from lesionlabel.lesions.errors import places
 from lesionlabel.settings import Settings
 from lesionlabel.training.hooks import TOLD, Progress, ShouldStop
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 FOLDERS = re.compile(r"(?<![\w.~-])/(?:[^\s/'\"]+/)+")
@@ -29,17 +32,18 @@ LOOK_EVERY_S = 1.0
 
 @dataclass(eq=False)
 class Work:
-    """One worker's process. stopping: set when the process is to end. parked, running: of the parts in it."""
+    """One worker's process. name: of the worker. stopping: set when the process is to end."""
 
     settings: Settings
     jobs: Jobs
+    name: str
     stopping: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _running: int = 0
     _parked: int = 0
 
-    def run(self, job: str, part: str, do: Callable[[Progress, ShouldStop], T]) -> T:
-        """Do a part of a job. What went wrong is raised as JobError, in words that name no patient and no folder.
+    def run(self, job: str, workflow: str, part: str, do: Callable[[Progress, ShouldStop], T]) -> T:
+        """Do a part of a job, a step of a workflow. What went wrong is raised as JobError, in words that name no folder.
 
         When the process is to end, this never returns: the part is not failed, and the next worker goes on with it.
         """
@@ -53,6 +57,10 @@ class Work:
                 # A database that is away for a while ends no training.
                 with suppress(DBAPIError):
                     over = self.jobs.cancelled(job)
+                    if self.jobs.is_with_another(workflow, self.name):
+                        # It was taken for lost and its work was given to another: to start anew is the one way to be sure.
+                        logger.warning("Work of %s was taken over by another worker; it ends.", self.name)
+                        self.stopping.set()
             return over or self.stopping.is_set()
 
         with self._lock:
@@ -62,9 +70,11 @@ class Work:
         except Exception as error:
             if self.stopping.is_set():
                 self._park()
-            failed = self._in_words(error)
+            failed = self.as_job_error(error)
             if not over:
-                journal.say(f"{part} failed: {failed}")
+                # On a full disk the log cannot be written either; the job's own record says why.
+                with suppress(OSError):
+                    journal.say(f"{part} failed: {failed}")
             raise failed from None
         finally:
             with self._lock:
@@ -80,7 +90,8 @@ class Work:
             self._parked += 1
         threading.Event().wait()
 
-    def _in_words(self, error: Exception) -> JobError:
+    def as_job_error(self, error: Exception) -> JobError:
+        """The error in words that name no folder."""
         if isinstance(error, JobError):
             return error
         kind = type(error).__name__
@@ -90,5 +101,11 @@ class Work:
             )
         if not isinstance(error, TOLD):
             return JobError(kind, f"Something unexpected went wrong: {places(error)}.")
-        # Files are named without the folders they lie in.
-        return JobError(kind, FOLDERS.sub("", str(error)))
+        return JobError(kind, self.in_words(error))
+
+    def in_words(self, error: Exception) -> str:
+        """The text of an error of ours; files are named without the folders they lie in."""
+        text = str(error)
+        for folder in sorted({str(self.settings.home), str(self.settings.home.resolve())}, key=len, reverse=True):
+            text = text.replace(f"{folder}/", "")
+        return FOLDERS.sub("", text)

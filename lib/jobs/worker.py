@@ -14,19 +14,19 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dbos import DBOS, DBOSConfig
+from dbos import DBOS, DBOSConfig, _dbos
 from filelock import FileLock, Timeout
-from sqlalchemy.exc import DBAPIError
 
 from lesionlabel.jobs import workflows
 from lesionlabel.jobs.database import APPLICATION, JOBS_QUEUE, PARTS_QUEUE, SHAPE, JsonSerializer, database_url, migrate
 from lesionlabel.jobs.jobs import Jobs
 from lesionlabel.jobs.work import Work
-from lesionlabel.lesions.errors import InputError
+from lesionlabel.lesions.errors import InputError, places
 from lesionlabel.lesions.files import write_atomically
 from lesionlabel.registry.mlflow_index import stamp
 from lesionlabel.settings import Settings
@@ -45,14 +45,14 @@ MOST_SLOTS = 64
 
 
 def run_worker(settings: Settings, name: str | None = None, *, watch_parent: bool = False) -> None:
-    """Work until SIGTERM or SIGINT, or with watch_parent until standard input closes. Ends the process.
+    """Work until SIGTERM or SIGINT, or with watch_parent until standard input closes. Ends the process, however it ends.
 
     name: kept over restarts, so that the worker takes up its own work; the machine's name and a free number if None. Raises
     InputError when a worker of that name runs.
     """
     name, _lock = _claim(settings, name)
     os.nice(NICENESS)
-    work = Work(settings, Jobs(settings))
+    work = Work(settings, Jobs(settings), name)
     migrate(settings)
     workflows.use(work)
     config: DBOSConfig = {
@@ -77,19 +77,17 @@ def run_worker(settings: Settings, name: str | None = None, *, watch_parent: boo
         threading.Thread(target=_until_parent_ends, args=(work,), daemon=True).start()
     logger.info("Worker %s works.", name)
     beat = settings.workers_folder / f"{name}.json"
-    others = Others(settings, name)
-    index = MlflowIndex(settings)
-    while True:
+    threading.Thread(target=_beat, args=(beat, work), daemon=True).start()
+    others, stuck, index = Others(settings, name), Stuck(name), MlflowIndex(settings)
+    while not work.stopping.wait(BEAT_EVERY_S):
         # A full disk or a database that is away passes, and what is at work goes on.
         try:
-            write_atomically(beat, str(time.time()).encode())
             others.look()
+            stuck.look()
             if settings.mlflow:
                 index.look()
-        except (OSError, DBAPIError) as error:
-            logger.warning("A look at the other workers failed (%s).", type(error).__name__)
-        if work.stopping.wait(BEAT_EVERY_S):
-            break
+        except Exception as error:
+            logger.warning("A look at the jobs failed: %s", places(error))
     end = time.monotonic() + GRACE_S
     while not work.rests() and time.monotonic() < end:
         time.sleep(0.1)
@@ -98,6 +96,14 @@ def run_worker(settings: Settings, name: str | None = None, *, watch_parent: boo
     # Parts that rest must not return, or DBOS would take them for finished or failed.
     sys.stdout.flush()
     os._exit(0)
+
+
+def _beat(path: Path, work: Work) -> None:
+    """Give a sign of life, whatever the database does."""
+    while not work.stopping.is_set():
+        with suppress(OSError):
+            write_atomically(path, str(time.time()).encode())
+        time.sleep(BEAT_EVERY_S)
 
 
 def _claim(settings: Settings, name: str | None) -> tuple[str, FileLock]:
@@ -130,10 +136,16 @@ class Others:
 
     settings: Settings
     name: str
+    _looked: float = 0.0
     _seen: dict[str, tuple[bytes, float]] = field(default_factory=dict)
 
     def look(self) -> None:
         """Give back the work of workers that are lost."""
+        now = time.monotonic()
+        if now - self._looked > LOST_AFTER_S / 2:
+            # Nobody looked for a while: that others gave no sign in that time is not known.
+            self._seen.clear()
+        self._looked = now
         working = {str(row.executor_id) for row in DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)}
         for other in sorted(working - {self.name, "None"}):
             if self._is_lost(other):
@@ -149,6 +161,27 @@ class Others:
             self._seen[other] = (beat, now)
             return False
         return now - since > LOST_AFTER_S
+
+
+@dataclass
+class Stuck:
+    """Work of this process that no thread does: its end could not be written down, as on a full disk. It waits for all again."""
+
+    name: str
+    _seen: dict[str, float] = field(default_factory=dict)
+
+    def look(self) -> None:
+        """Give back what has been idle for a while."""
+        engine: Any = _dbos._get_dbos_instance()
+        active = set(engine._active_workflows_set.activeList())
+        rows = DBOS.list_workflows(status="PENDING", executor_id=self.name, load_input=False, load_output=False)
+        idle = {row.workflow_id for row in rows} - active
+        now = time.monotonic()
+        self._seen = {workflow: self._seen.get(workflow, now) for workflow in idle}
+        for workflow, since in self._seen.items():
+            if now - since > LOST_AFTER_S:
+                logger.warning("A part of a job had ended without a word and is done again.")
+                engine._sys_db.reenqueue_for_recovery(workflow, [self.name], PARTS_QUEUE)
 
 
 @dataclass

@@ -46,7 +46,7 @@ def retrain(asked: dict[str, Any]) -> dict[str, Any]:
     plan, notes = _with_generators(job, begun["plan"], begun["asks"], begun["notes"])
     _gather(job, [(train_part, plan, part, name) for part, name in begun["parts"]])
     made = _step(job, "version", retraining.keep, plan, notes)
-    made["gate"] = _gate(job, made["version"])
+    made["gate"] = _gate(job, made["version"], may_promote=True)
     _step(job, "end", retraining.end, made, plan)
     return made
 
@@ -66,7 +66,7 @@ def train_generator(asked: dict[str, Any]) -> dict[str, Any]:
 def compare(asked: dict[str, Any]) -> dict[str, Any]:
     """The gate's decision on a version against what serves."""
     job = str(DBOS.workflow_id)
-    return {"version": asked["version"], "gate": _gate(job, asked["version"])}
+    return {"version": asked["version"], "gate": _gate(job, asked["version"], may_promote=False)}
 
 
 @DBOS.workflow(name="scheduled_retrain")
@@ -104,30 +104,33 @@ def make_generator(job: str, plan: dict[str, Any], ask: dict[str, Any], name: st
     )
 
 
-def _gate(job: str, version: str) -> dict[str, Any]:
-    """Train what the comparison needs, compare, and promote where that is configured."""
+def _gate(job: str, version: str, *, may_promote: bool) -> dict[str, Any]:
+    """Train what the comparison needs, compare, and promote where that is configured. Only a retraining may promote."""
     begun = _step(job, "gate", retraining.begin_gate, job, version)
     if "rerun" not in begun:
         return begun
     rerun = begun["rerun"]
     plan = None
     if rerun is not None:
-        plan, _ = _with_generators(job, rerun["plan"], rerun["asks"], [])
+        plan, notes = _with_generators(job, rerun["plan"], rerun["asks"], [], rerun["per_fold"])
+        if rerun["asks"] and plan["joined"] is None:
+            # Without its synthetic images it would be another recipe.
+            return {"outcome": "not compared", "reasons": [f"The recipe of {begun['champion']} cannot run again. {notes[-1]}"]}
         _gather(job, [(train_part, plan, part, name) for part, name in rerun["parts"]])
-    decided = _step(job, "decision", retraining.decide, version, plan)
+    decided = _step(job, "decision", retraining.decide, version, begun["champion"], plan, may_promote)
     if plan is not None:
         _step(job, "end_of_rerun", retraining.clean, plan)
     return decided
 
 
 def _with_generators(
-    job: str, plan: dict[str, Any], asks: list[dict[str, Any]], notes: list[str]
+    job: str, plan: dict[str, Any], asks: list[dict[str, Any]], notes: list[str], per_fold: int | None = None
 ) -> tuple[dict[str, Any], list[str]]:
     """The plan with the synthetic images of generators that were asked for, and what is to be said of them."""
     if not asks:
         return plan, notes
     made = _gather(job, [(make_generator, plan, ask, retraining.generator_part(ask)) for ask in asks])
-    joined = _step(job, "joined", retraining.join_generators, plan, asks, made)
+    joined = _step(job, "joined" if per_fold is None else "joined_again", retraining.join_generators, plan, asks, made, per_fold)
     return joined["plan"], [*notes, joined["note"]]
 
 
@@ -136,14 +139,19 @@ def _step(job: str, part: str, do: Callable[..., Any], *given: Any) -> Any:
     work = _the_work()
     return DBOS.run_step(
         {"name": part},
-        lambda: work.run(job, part, lambda progress, should_stop: do(work, progress, should_stop, *given)),
+        lambda: work.run(job, str(DBOS.workflow_id), part, lambda progress, should_stop: do(work, progress, should_stop, *given)),
     )
 
 
 def _gather(job: str, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
     """Have the shared queue do all calls, (workflow, arguments …). The first that fails ends the others."""
     handles: list[WorkflowHandle[Any]] = [DBOS.enqueue_workflow(PARTS_QUEUE, call[0], job, *call[1:]) for call in calls]
+    waiting = list(handles)
     try:
+        while waiting:
+            ended = DBOS.wait_first(waiting)
+            ended.get_result()
+            waiting.remove(ended)
         return [handle.get_result() for handle in handles]
     except Exception:
         DBOS.cancel_workflows([handle.get_workflow_id() for handle in handles])

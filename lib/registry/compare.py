@@ -27,7 +27,7 @@ from lesionlabel.registry.gate import Decision, Evidence, Sides, decide
 from lesionlabel.registry.gate_records import GateRecords
 from lesionlabel.registry.locked import LockedPatients, testable
 from lesionlabel.registry.manifest import Manifest
-from lesionlabel.registry.retrain import forget, on_device
+from lesionlabel.registry.retrain import forget
 from lesionlabel.registry.training_parts import read_answers, read_network, run_part
 from lesionlabel.registry.training_plan import TrainingPlan, make_plan, read_snapshot
 from lesionlabel.registry.versions import Versions
@@ -39,14 +39,15 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Rerun:
-    """The champion's recipe on the candidate's lesions, folds and seed. network, profile: of its generators; None without.
+    """The champion's recipe on the candidate's lesions, folds and seed.
 
-    parts: those whose answers are needed.
+    network, profile, per_fold: of its generators; None without. parts: those whose answers are needed.
     """
 
     plan: TrainingPlan
     network: Arm | None
     profile: str
+    per_fold: int
     parts: tuple[int, ...]
 
 
@@ -159,7 +160,9 @@ def _with_generators(settings: Settings, rerun: Rerun, progress: Progress, shoul
     made = [
         make_asked(settings, rerun.plan, ask, progress=part_of(progress, 0, 0, ask.name), should_stop=should_stop) for ask in asks
     ]
-    joined, _ = join(settings, rerun.plan.cohort(settings), asks, made)
+    joined, note = join(settings, rerun.plan.cohort(settings), asks, made, rerun.per_fold)
+    if joined is None:
+        raise InputError(f"The recipe of what serves cannot run again, and without its synthetic images it is another. {note}")
     return replace(rerun.plan, joined=joined)
 
 
@@ -172,12 +175,17 @@ def _rerun(settings: Settings, champion: Manifest, candidate: Manifest, cohort: 
             "run again with generators that have not seen them, and a set does not say how to make such. An administrator may "
             "override with a reason."
         )
-    recipe = on_device(Recipe.from_json((champion.evaluation or {})["recipe"]), settings)
+    recipe = _anywhere(Recipe.from_json((champion.evaluation or {})["recipe"]))
     plan = make_plan(cohort, settings, recipe, candidate.seed, set_apart=True)
     parts = tuple(range(plan.n_parts if evidence == "locked" else recipe.n_folds))
     if synthetic is None:
-        return Rerun(plan, None, "", parts)
-    return Rerun(plan, require_arm(synthetic["network"]), synthetic["profile"], parts)
+        return Rerun(plan, None, "", 0, parts)
+    return Rerun(plan, require_arm(synthetic["network"]), synthetic["profile"], int(synthetic["per_fold"]), parts)
+
+
+def _anywhere(recipe: Recipe) -> Recipe:
+    """The recipe without the device that it ran on."""
+    return replace(recipe, training=replace(recipe.training, device="auto"))
 
 
 def _answers(candidate: Classifier, tested: Cohort, evidence: Evidence) -> FloatArray:
@@ -186,9 +194,10 @@ def _answers(candidate: Classifier, tested: Cohort, evidence: Evidence) -> Float
     if evidence == "locked":
         try:
             refuse_leak(manifest.patients, tested.patients)
-        except LeakError as error:
+        except LeakError:
+            seen = len(set(manifest.patients) & set(tested.patients))
             raise InputError(
-                f"{manifest.version} was trained before patients were locked. Train a version again. {error}"
+                f"{manifest.version} was trained before patients were locked and has seen {seen} of those who test. Train again."
             ) from None
         return candidate.logits(_rois(tested)) / manifest.temperature
     rows = {row["lesion_id"]: row["logits"] for row in (manifest.evaluation or {})["out_of_fold"]}

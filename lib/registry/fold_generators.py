@@ -10,13 +10,13 @@ import numpy as np
 
 from lesionlabel.evaluation.outcome import Outcome
 from lesionlabel.lesions.cohort import Cohort
-from lesionlabel.lesions.errors import InputError
 from lesionlabel.networks.gans import Arm, require_arm
 from lesionlabel.registry.generator_manifest import GeneratorManifest
 from lesionlabel.registry.generator_training import check_cohort, check_fold
 from lesionlabel.registry.generators import GeneratorVersions, generator_names
 from lesionlabel.registry.joined import generator_name
-from lesionlabel.registry.profiles import TRIAL
+from lesionlabel.registry.manifest import code_version
+from lesionlabel.registry.profiles import TRIAL, find_profile
 from lesionlabel.registry.train_generator import train_generator
 from lesionlabel.registry.training_plan import FoldGenerators, TrainingPlan, read_snapshot
 from lesionlabel.settings import Settings
@@ -99,19 +99,25 @@ def make_asked(
 
 def find_made(settings: Settings, ask: GeneratorAsk, training: str) -> GeneratorManifest | None:
     """The newest version that was made as asked from the same lesions and code, None where there is none."""
-    wanted = (ask.network, ask.profile, ask.seed, ask.fold, training)
+    wanted = (ask.network, ask.profile, ask.seed, ask.fold, training, code_version())
     for info in reversed(GeneratorVersions(settings, ask.name).list()):
         manifest, config = info.manifest, info.manifest.config
         made = (manifest.arm, config.get("profile"), manifest.seed, config.get("fold_held_out"), manifest.snapshot)
-        if made == wanted and manifest.memorisation and not info.is_retired:
+        if (*made, manifest.code_version) == wanted and manifest.memorisation and not info.is_retired:
             return manifest
     return None
 
 
 def join(
-    settings: Settings, cohort: Cohort, asks: Sequence[GeneratorAsk], made: Sequence[Mapping[str, str]]
+    settings: Settings,
+    cohort: Cohort,
+    asks: Sequence[GeneratorAsk],
+    made: Sequence[Mapping[str, str]],
+    per_fold: int | None = None,
 ) -> tuple[FoldGenerators | None, str]:
     """What the generators bring to the training, and a sentence on it. One that may not train keeps all out.
+
+    per_fold: as in FoldGenerators, that of the profile if None.
 
     A class without synthetic images in one fold only would make the folds different recipes, whose mean says nothing.
     """
@@ -124,6 +130,6 @@ def join(
         {label: version_of[fold, generator_name(network, label)] for label in cohort.class_names}
         for fold in sorted({ask.fold for ask in asks})
     )
-    if profile not in PER_FOLD:
-        raise InputError(f"Unknown profile {profile!r}. Allowed: {', '.join(PER_FOLD)}.")
-    return FoldGenerators(network, profile, PER_FOLD[profile], versions), f"Synthetic images of {network} generators join."
+    if per_fold is None:
+        per_fold = find_profile(PER_FOLD, profile)
+    return FoldGenerators(network, profile, per_fold, versions), f"Synthetic images of {network} generators join."

@@ -133,7 +133,8 @@ def train_unmeasured(
     progress(0.0, "cutting and augmenting ROIs")
     augment_seed, train_seed = (int(s) for s in np.random.SeedSequence([seed, fold, 1]).generate_state(2))
     images, labels = training_images(seen, makes, recipe.amount_per_fold * (recipe.n_folds - 1), augment_seed)
-    checkpoint = settings.home / "training" / f"{name}-{arm}-{recipe.profile}-{cohort.digest[:12]}-{seed}-{fold}.checkpoint"
+    made_of = f"{name}-{arm}-{recipe.profile}-{cohort.digest[:12]}-{seed}-{fold}-{code_version().rpartition('+')[2]}"
+    checkpoint = settings.training_folder / f"{made_of}.checkpoint"
     gan = train_gan(
         images,
         labels if len(makes) > 1 else None,

@@ -15,12 +15,10 @@ from lesionlabel.registry.training_plan import FoldGenerators, SetFile, Training
 from lesionlabel.settings import Settings
 
 
-def keep_set(settings: Settings, made: SyntheticSet) -> SetFile:
+def keep_set(settings: Settings, plan: TrainingPlan, made: SyntheticSet) -> None:
     """Keep a set for all parts of a training."""
-    file = SetFile(made.digest)
-    if not file.path(settings).exists():
-        save_synthetic_set(made, file.path(settings))
-    return file
+    if not plan.set_path(settings).exists():
+        save_synthetic_set(made, plan.set_path(settings))
 
 
 def images_for(
@@ -43,9 +41,9 @@ def sets_for(plan: TrainingPlan, settings: Settings, part: int) -> list[Syntheti
     if joined is None:
         return []
     if isinstance(joined, SetFile):
-        made = load_synthetic_set(joined.path(settings))
+        made = load_synthetic_set(plan.set_path(settings))
         if made.digest != joined.digest:
-            raise IntegrityError(f"{joined.path(settings)} holds another set than its name says, so it is not used.")
+            raise IntegrityError(f"{plan.set_path(settings)} holds another set than its name says, so it is not used.")
         return [made]
     n_folds = plan.recipe.n_folds
     folds, shares = ([part], n_folds - 1) if part < n_folds else (range(n_folds), 1)

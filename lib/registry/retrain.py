@@ -26,7 +26,7 @@ from lesionlabel.registry.manifest import Manifest
 from lesionlabel.registry.profiles import TRIAL, find_profile
 from lesionlabel.registry.synthetic_set import SyntheticSet
 from lesionlabel.registry.training_parts import read_answers, read_network, run_part
-from lesionlabel.registry.training_plan import SetFile, TrainingPlan, make_plan, read_snapshot
+from lesionlabel.registry.training_plan import SetFile, TrainingPlan, make_plan, read_snapshot, require_same_code
 from lesionlabel.registry.version_store import VersionInfo
 from lesionlabel.registry.versions import Versions
 from lesionlabel.settings import Settings
@@ -98,12 +98,12 @@ def train_version(
     InputError when the cohort or the profile cannot be used, UnfitError, LeakError when a generator behind synthetic has seen a
     patient of the cohort, DivergedError, StoppedError.
     """
-    recipe = on_device(find_profile(PROFILES, profile), settings)
-    plan = make_plan(cohort, settings, recipe, seed, None, set_apart=True)
+    plan = make_plan(cohort, settings, find_profile(PROFILES, profile), seed, set_apart=True)
     if synthetic is not None:
         # Refused before the first fold has been trained.
         synthetic.for_training(cohort.class_names, is_simulated(cohort), plan.cohort(settings).patients)
-        plan = replace(plan, joined=keep_set(settings, synthetic))
+        plan = replace(plan, joined=SetFile(synthetic.digest))
+        keep_set(settings, plan, synthetic)
     run_parts(settings, plan, progress=progress, should_stop=should_stop)
     kept = keep_version(settings, plan)
     forget(settings, plan)
@@ -126,18 +126,13 @@ def train_starter(
     """
     if not is_simulated(cohort):
         raise InputError("A starter is handed on to everyone, so it is trained on the phantom only, never on patients.")
-    plan = make_plan(cohort, settings, on_device(find_profile(PROFILES, profile), settings), seed)
+    plan = make_plan(cohort, settings, find_profile(PROFILES, profile), seed)
     run_parts(settings, plan, progress=progress, should_stop=should_stop)
     trained = assemble(settings, plan)
     manifest = replace(trained.manifest, version=f"starter-{weights_digest(trained.network)[:8]}")
     save_bundle(folder, trained.network, manifest, trained.report_text, over=True)
     forget(settings, plan)
     return replace(trained, manifest=manifest)
-
-
-def on_device(recipe: Recipe, settings: Settings) -> Recipe:
-    """The recipe on the configured device."""
-    return replace(recipe, training=replace(recipe.training, device=settings.device))
 
 
 def needed_parts(settings: Settings, plan: TrainingPlan) -> range:
@@ -161,6 +156,7 @@ def keep_version(settings: Settings, plan: TrainingPlan, notes: tuple[str, ...] 
 
     notes: sentences on how it was trained, for the card.
     """
+    require_same_code(plan)
     trained = assemble(settings, plan, notes)
     versions = Versions(settings)
     with suppress(NotFoundError):
@@ -171,8 +167,6 @@ def keep_version(settings: Settings, plan: TrainingPlan, notes: tuple[str, ...] 
 def forget(settings: Settings, plan: TrainingPlan) -> None:
     """Remove what the plan's parts have left behind."""
     shutil.rmtree(plan.folder(settings), ignore_errors=True)
-    if isinstance(plan.joined, SetFile):
-        plan.joined.path(settings).unlink(missing_ok=True)
 
 
 def forget_old(settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from lesionlabel.lesions.cohort import Cohort
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.networks.paper_cnn import PaperCNN
 from lesionlabel.registry.joined import images_for
-from lesionlabel.registry.training_plan import TrainingPlan
+from lesionlabel.registry.training_plan import TrainingPlan, require_same_code
 from lesionlabel.settings import Settings
 from lesionlabel.training.checkpoint import load_checkpoint, pack, save_checkpoint, unpack
 from lesionlabel.training.hooks import Progress, ShouldStop, never_stop, no_progress
@@ -36,18 +37,21 @@ def run_part(
     if path.exists():
         progress(1.0, "done before")
         return
+    require_same_code(plan)
     cohort = plan.cohort(settings)
     folds = plan.folds(cohort)
+    # Of whoever does the part, not of whoever has planned it.
+    recipe = replace(plan.recipe, training=replace(plan.recipe.training, device=settings.device))
     tested = cohort.subset(np.flatnonzero(folds == part))
     joined = images_for(plan, settings, cohort.class_names, is_simulated(cohort), part, tested.patients)
     checkpoint = path.with_suffix(".checkpoint")
     hooks: dict[str, Any] = {"checkpoint": checkpoint, "progress": progress, "should_stop": should_stop}
     if part < plan.recipe.n_folds:
-        logits, record = answer_fold(cohort, folds, part, plan.recipe, plan.seed, joined, **hooks)
+        logits, record = answer_fold(cohort, folds, part, recipe, plan.seed, joined, **hooks)
         save_checkpoint(path, {"logits": torch.from_numpy(logits)}, record)
     else:
         n_folds = plan.recipe.n_folds
-        final = fit(cohort, plan.recipe, plan.seed, n_folds + 1, n_folds, joined, **hooks)
+        final = fit(cohort, recipe, plan.seed, n_folds + 1, n_folds, joined, **hooks)
         ended = datetime.now(UTC).isoformat(timespec="seconds")
         save_checkpoint(path, pack("network", final.network), {**final.record(), "ended": ended})
     checkpoint.unlink(missing_ok=True)

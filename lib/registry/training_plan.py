@@ -27,12 +27,9 @@ from lesionlabel.settings import Settings
 
 @dataclass(frozen=True)
 class SetFile:
-    """A synthetic set that joins every part, kept in the training folder under its hash."""
+    """A synthetic set that joins every part, kept beside the parts."""
 
     digest: str
-
-    def path(self, settings: Settings) -> Path:
-        return settings.training_folder / f"SYNTHETIC-{self.digest}.npz"
 
 
 @dataclass(frozen=True)
@@ -102,6 +99,10 @@ class TrainingPlan:
         """Where its parts are kept until they are of no more use."""
         return settings.training_folder / self.digest[:32]
 
+    def set_path(self, settings: Settings) -> Path:
+        """Where a synthetic set of its own is kept."""
+        return self.folder(settings) / "SYNTHETIC-set.npz"
+
     def cohort(self, settings: Settings) -> Cohort:
         """The lesions that train. Raises InputError when the snapshot is gone or other patients are locked now."""
         cohort = read_snapshot(settings, self.snapshot)
@@ -135,6 +136,15 @@ def make_plan(
     draw_folds(training, recipe, seed)
     take_snapshot(cohort, settings.snapshots_folder)
     return TrainingPlan(cohort.digest, training.digest, recipe, seed, joined, code_version(), torch.__version__)
+
+
+def require_same_code(plan: TrainingPlan) -> None:
+    """Raise InputError where this is other code than the plan was made by: its parts would not be of one training."""
+    if (plan.code, plan.torch) != (code_version(), torch.__version__):
+        raise InputError(
+            f"This training was begun by LesionLabel {plan.code} with torch {plan.torch}; this is {code_version()} with torch "
+            f"{torch.__version__}. Start it again."
+        )
 
 
 def read_snapshot(settings: Settings, digest: str) -> Cohort:

@@ -149,7 +149,7 @@ class VersionStore(ABC, Generic[M, L]):
         """
         try:
             model = self._current()
-        except (IntegrityError, NoModelError, OSError) as error:
+        except Exception as error:  # whatever torch says of a full GPU: what is loaded already can answer
             if self._loaded is None:
                 raise
             if self.problem is None:

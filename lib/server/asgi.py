@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -24,7 +23,7 @@ with redirect_stdout(io.StringIO()):
     from monailabel.app import app as stock
 
 from lesionlabel.jobs.schedule import apply_schedule
-from lesionlabel.lesions.errors import IntegrityError, NoModelError
+from lesionlabel.lesions.errors import InputError
 from lesionlabel.server import closed, inference, jobs, models, offloaded, pages, training
 from lesionlabel.server.errors import JSONErrors, in_one_line
 from lesionlabel.server.running import running_app
@@ -33,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at what was promoted.
 LOOK_EVERY_S = 1.0
+#: Seconds between two looks at whether enough lesions are new.
+GROWTH_EVERY_S = 30.0
 
 
 @asynccontextmanager
@@ -40,8 +41,6 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     # A click's work is small: one thread does it sooner than several that wait for each other, and clicks run side by side.
     torch.set_num_threads(1)
     threadpool_limits(1)
-    # Without it MONAI Label's training task waits for ever and says nothing.
-    os.environ.setdefault("PYTHONPATH", "")
     async with stock.router.lifespan_context(stock):
         threading.Thread(target=open_jobs, name="jobs", daemon=True).start()
         threading.Thread(target=keep_champion, name="champion", daemon=True).start()
@@ -52,19 +51,27 @@ def keep_champion() -> None:
     """Swap a newly promoted version in before anybody asks for it."""
     versions = running_app().desk.versions
     while True:
-        # Nothing serves, which whoever asks is told.
-        with suppress(NoModelError, IntegrityError, OSError):
+        # Where nothing serves, whoever asks is told why.
+        with suppress(Exception):
             versions.champion()
         time.sleep(LOOK_EVERY_S)
 
 
 def open_jobs() -> None:
-    """Load what jobs need before anybody asks for them, and say when to retrain; start-up does not wait for it."""
-    try:
-        app = running_app()
-        apply_schedule(app.jobs, app.scheduled_retraining)
-    except Exception as error:  # whatever the database says: predictions do not need it, and who asks for jobs is told again
-        logger.error("The database of the jobs cannot be used: %s", in_one_line(error))
+    """Load what jobs need before anybody asks for them, say when to retrain, and retrain whenever enough lesions are new."""
+    app, applied = running_app(), False
+    while True:
+        try:
+            if not applied:
+                apply_schedule(app.jobs, app.scheduled_retraining)
+                applied = True
+            app.growth.look()
+        except InputError as error:
+            logger.error("Nothing is retrained by itself: %s", in_one_line(error))
+            return
+        except Exception as error:  # a database that is away comes back; predictions do not need it
+            logger.error("The jobs cannot be reached: %s", in_one_line(error))
+        time.sleep(GROWTH_EVERY_S)
 
 
 def build() -> FastAPI:

@@ -62,7 +62,7 @@ def to_response(error: Exception) -> JSONResponse:
             return JSONResponse({"detail": without_folders(str(error)), "error": type(error).__name__}, status)
     if isinstance(error, MONAILabelException):
         return JSONResponse({"detail": without_folders(str(error.msg)), "error": type(error).__name__}, 400)
-    if type(error).__module__.startswith("sqlalchemy."):
+    if type(error).__module__.partition(".")[0] in ("sqlalchemy", "sqlite3", "dbos", "psycopg"):
         logger.error("The jobs' database: %s", places(error))
         return JSONResponse({"detail": "The jobs' database cannot be used just now. Try again.", "error": "Database"}, 503)
     if isinstance(error, json.JSONDecodeError):

@@ -85,7 +85,6 @@ def logging_config(log_file: Path) -> dict:
             "lesionlabel": {"level": "INFO"},
             "uvicorn": {"level": "INFO"},
             "uvicorn.access": {"level": "WARNING"},
-            "task_train": {"level": "INFO"},
             "timeloop": {"level": "WARNING"},
         },
     }

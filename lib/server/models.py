@@ -75,7 +75,7 @@ def get_model(version: str, user: User = USER) -> dict[str, Any]:
         "config": info.manifest.config,
         "parents": info.manifest.parents,
         "evaluation": {key: value for key, value in evaluation.items() if key != "out_of_fold"},
-        "card": (info.folder / CARD_NAME).read_text(encoding="utf-8"),
+        "card": _card(info),
         "promotions": [entry for entry in versions.promotions() if entry["version"] == version],
         "retirements": [entry for entry in versions.retirements() if entry["version"] == version],
     }
@@ -131,6 +131,13 @@ def _versions() -> Versions:
 
 def _by(asked: Decided, user: User) -> str:
     return user.username if host.MONAI_LABEL_AUTH_ENABLE else asked.by
+
+
+def _card(info: VersionInfo[Any]) -> str:
+    try:
+        return (info.folder / CARD_NAME).read_text(encoding="utf-8")
+    except OSError as error:
+        raise IntegrityError(f"{info.version} has no card that can be read: it was changed or damaged.") from error
 
 
 def _require(version: str) -> str:

@@ -6,7 +6,6 @@ Paths, parameters and JSON are the stock ones; the stock functions do the work.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,12 +19,9 @@ from monailabel.endpoints.user.auth import User
 
 from lesionlabel.datastore.names import id_for, require_extension, require_id, require_tag, split_extension
 from lesionlabel.lesions.errors import InputError, NotFoundError
-from lesionlabel.server.errors import in_one_line
 from lesionlabel.server.inference import read_params
 from lesionlabel.server.roles import ANNOTATOR, USER
 from lesionlabel.server.running import running_app
-
-logger = logging.getLogger(__name__)
 
 router = APIRouter()
 
@@ -39,6 +35,12 @@ def cleaned_up(background_tasks: BackgroundTasks) -> Iterator[None]:
         for task in background_tasks.tasks:
             task.func(*task.args, **task.kwargs)
         raise
+
+
+@router.get("/info/")
+def app_info(user: User = USER) -> dict[str, Any]:
+    """What the app offers and how far training is: in a thread, because that is read from files and a database."""
+    return running_app().info()
 
 
 @router.put("/datastore/", include_in_schema=False)
@@ -82,18 +84,9 @@ def save_label(
         given["user"] = user.username
     with cleaned_up(background_tasks):
         result = datastore.save_label(background_tasks, image, json.dumps(given), tag, label, user.username)
-    background_tasks.add_task(grown)
     info = running_app().datastore().get_label_info(image, tag or "final")
     wanted = ("reader", "proof", "saw_model", "lesions", "questions", "not_curated", "curation_problem")
     return {**result, **{key: info[key] for key in wanted if key in info}}
-
-
-def grown() -> None:
-    """Retrain where enough lesions are new. A label is stored whatever becomes of that."""
-    try:
-        running_app().growth.look()
-    except Exception as error:
-        logger.error("No retraining could be started: %s", in_one_line(error))
 
 
 @router.put("/datastore/image/info")

@@ -42,13 +42,18 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | No
 
 
 def load_checkpoint_of(path: Path, task: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """As load_checkpoint, for a record whose "task" says what is trained on what. Raises InputError when it is another."""
+    """As load_checkpoint, for a record whose "task" says what is trained on what. Raises InputError when it is another.
+
+    None also where only device or precision differ: the run goes on on another machine, and from its start.
+    """
     kept = load_checkpoint(path)
     if kept is None:
         return None
     theirs = kept[1].get("task", {})
     if theirs != task:
         differ = sorted(key for key in {*task, *theirs} if task.get(key) != theirs.get(key))
+        if set(differ) <= {"device", "precision"}:
+            return None
         raise InputError(f"The checkpoint {path} is of another training (it differs in {', '.join(differ)}). Delete it first.")
     return kept
 

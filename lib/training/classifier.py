@@ -119,7 +119,7 @@ def train_classifier(
     precision = "bfloat16" if half else "float32"
     task: dict[str, Any] = {}
     if checkpoint is not None:
-        task = {"config": asdict(config), "images": images_digest(images, labels), "classes": n_classes}
+        task = {"config": {**asdict(config), "device": None}, "images": images_digest(images, labels), "classes": n_classes}
         task |= {"device": device.type, "precision": precision}
         state.load(checkpoint, task)
     images, labels = images.to(device), labels.to(device, torch.int64)

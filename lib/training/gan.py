@@ -89,7 +89,7 @@ def train_gan(
     total = config.total_steps(len(images))
     state = GanState.start(config, n_classes, device)
     task = {
-        "config": config.to_json(),
+        "config": {**config.to_json(), "device": None},
         "images": images_digest(images, labels),
         "steps": total,
         "classes": n_classes,

@@ -13,6 +13,7 @@ from lesionlabel.networks.gans import build_generator
 from lesionlabel.registry.fold_generators import asked_generators, find_made, join, make_asked
 from lesionlabel.registry.generators import GeneratorVersions, generator_of
 from lesionlabel.registry.joined import images_for
+from lesionlabel.registry.manifest import code_version
 from lesionlabel.registry.retrain import keep_version, run_parts
 from lesionlabel.registry.training_plan import TrainingPlan, make_plan
 from lesionlabel.registry.versions import Versions
@@ -55,6 +56,7 @@ def stored(settings, plan, manifest_for):
             "config": {"profile": ask.profile, "fold_held_out": ask.fold},
             "memorisation": {label: {"outcome": outcome}},
             "quality": {label: {}},
+            "code_version": code_version(),
         }
         manifest = manifest_for(**{**values, **changes})
         network = build_generator("dcgan", 16, 1, torch.Generator().manual_seed(ask.fold))
@@ -79,6 +81,9 @@ def test_each_class_has_a_generator_for_each_fold_and_made_ones_are_taken_up(set
     ):
         assert find_made(settings, other, plan.training) is None
     assert find_made(settings, first, "other lesions") is None
+    other_code = asks[3]
+    stored(other_code, code_version="0.0.9+000000000000")
+    assert find_made(settings, other_code, plan.training) is None
     GeneratorVersions(settings, first.name).retire(version, "an admin", "a drill")
     assert find_made(settings, first, plan.training) is None
 
