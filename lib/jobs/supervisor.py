@@ -54,7 +54,7 @@ class Supervisor:
         while not self._stopping.is_set():
             started = time.monotonic()
             with self._log.open("ab") as log:
-                command = [sys.executable, "-m", "lesionlabel.cli", "worker", "--supervised"]
+                command = [sys.executable, "-P", "-m", "lesionlabel.cli", "worker", "--supervised"]
                 self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
             if self._stopping.is_set() and self._process.stdin is not None:
                 self._process.stdin.close()

@@ -207,7 +207,7 @@ class MlflowIndex:
         if now != self._told and time.monotonic() >= self._waits_until:
             self._told = now
             if any(names for _, names, _ in now):
-                command = [sys.executable, "-m", "lesionlabel.cli", "models", "sync"]
+                command = [sys.executable, "-P", "-m", "lesionlabel.cli", "models", "sync"]
                 self._telling = subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
 
