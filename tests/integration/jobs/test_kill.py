@@ -91,7 +91,7 @@ def test_a_worker_that_is_told_to_end_keeps_a_checkpoint_and_the_next_goes_on_fr
         return 0.0 in shares and shares[-1] > 0
 
     # It begins anew with cutting ROIs, and its first word on the training is of a later step than the first worker's last.
-    site.wait(job, told)
+    site.wait(site.jobs.get(job.id), told)
     assert shares[-1] > before
     site.jobs.cancel(job.id)
     second.send_signal(signal.SIGTERM)
