@@ -20,7 +20,7 @@ from scipy import ndimage
 
 from lesionlabel.lesions.contour import Contour, contour_from_circle, contour_from_mask
 from lesionlabel.lesions.errors import InputError
-from lesionlabel.lesions.segmenter import RadialSegmenter
+from lesionlabel.lesions.segmenter import Clicks, RadialSegmenter
 from lesionlabel.lesions.volume import Geometry, Volume
 from lesionlabel.phantom.background import draw_background, paint_background
 from lesionlabel.phantom.lesions import DRAWN_CLASSES, draw_lesion, paint_lesion
@@ -104,7 +104,7 @@ def click(volume: Volume, truth: NDArray[np.bool_], point: tuple[int, int, int])
     """Dice and diameter ratio against truth (rows, columns) in the click's slice, and seconds. A refusal is Dice 0, ratio NaN."""
     began = time.perf_counter()
     try:
-        contour = RadialSegmenter().segment(volume, point)
+        contour = RadialSegmenter().segment(volume, Clicks((point,))).contour
     except InputError:
         return 0.0, float("nan"), time.perf_counter() - began
     seconds = time.perf_counter() - began
@@ -203,7 +203,7 @@ def on_the_phantom(lesions: int, seed: int) -> None:
 
 def found_something(volume: Volume, point: tuple[int, int, int]) -> bool:
     try:
-        RadialSegmenter().segment(volume, point)
+        RadialSegmenter().segment(volume, Clicks((point,)))
     except InputError:
         return False
     return True

@@ -13,7 +13,7 @@ from lesionlabel.infers.asked import DIAMETER_MM, WAYS, Asked, Point
 from lesionlabel.lesions.contour import Contour, contour_from_circle, contour_from_diameter, contour_from_mask
 from lesionlabel.lesions.curation import SMALLEST_LESION_MM
 from lesionlabel.lesions.errors import InputError, OutsideVolumeError
-from lesionlabel.lesions.segmenter import Segmenter
+from lesionlabel.lesions.segmenter import Clicks, Segmenter
 from lesionlabel.lesions.volume import Volume
 
 How = Literal["segmented from a click", "circle of the given diameter", "two points", "label file"]
@@ -48,7 +48,8 @@ def outline(volume: Volume, asked: Asked, segmenter: Segmenter) -> Outlined:
         raise InputError(f"No lesion was given. {WAYS}")
     _, _, k = volume.require_tissue(index)
     if asked.diameter_mm is None:
-        return Outlined(segmenter.segment(volume, index), "segmented from a click")
+        found = segmenter.segment(volume, Clicks((tuple(index),)))
+        return Outlined(found.contour, "segmented from a click")
     circle = contour_from_circle(index[:2], asked.diameter_mm / volume.geometry.pixel_mm, k)
     return Outlined(circle, "circle of the given diameter")
 

@@ -14,6 +14,14 @@ class OutsideVolumeError(InputError):
     """A point or a lesion lies outside the volume, or where there is no tissue."""
 
 
+class NoLesionError(InputError):
+    """What was clicked is no lesion. what: "vessel", "liver", "outside the liver" or "air"."""
+
+    def __init__(self, what: str, message: str) -> None:
+        super().__init__(message)
+        self.what = what
+
+
 class NotCTError(InputError):
     """A file or a series is no usable CT."""
 

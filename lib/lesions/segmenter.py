@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from lesionlabel.lesions.contour import Contour
-from lesionlabel.lesions.errors import InputError
+from lesionlabel.lesions.errors import NoLesionError
 from lesionlabel.lesions.radial import Candidates, FloatArray, Outlines, find_outlines
 from lesionlabel.lesions.tubes import runs_like_a_vessel
 from lesionlabel.lesions.volume import Volume
@@ -44,13 +44,39 @@ BRIGHTER_BY = 25.0
 _ADVICE = "Click inside the lesion, or give its diameter with two points."
 
 
+@dataclass(frozen=True)
+class Clicks:
+    """Where a reader clicked: indices (i, j, k) in volume.voxels. inside: in the lesion, the newest last; outside: not in it."""
+
+    inside: tuple[tuple[float, float, float], ...]
+    outside: tuple[tuple[float, float, float], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """A lesion as a segmenter found it.
+
+    contours: one a slice, by slice; the clicked one alone unless the whole lesion was asked for. slice_index: the clicked one.
+    confidence: the Dice that the segmenter expects of the clicked slice's outline, 0 to 1; None where it cannot say.
+    """
+
+    contours: tuple[Contour, ...]
+    slice_index: int
+    confidence: float | None
+
+    @property
+    def contour(self) -> Contour:
+        """In the clicked slice."""
+        return next(contour for contour in self.contours if contour.slice_index == self.slice_index)
+
+
 class Segmenter(Protocol):
     """Anything that outlines the lesion under a click."""
 
-    def segment(self, volume: Volume, point: ArrayLike) -> Contour:
-        """The outline of the lesion at point (i, j, k), an index in volume.voxels, in slice k.
+    def segment(self, volume: Volume, clicks: Clicks, *, whole: bool = False) -> Segmented:
+        """The outline of the lesion in the slice of the newest click inside it; with whole, in all its slices.
 
-        Raises OutsideVolumeError outside the volume or in air, InputError where no lesion is found.
+        Raises OutsideVolumeError outside the volume, NoLesionError where the click is on something else.
         """
         ...
 
@@ -68,36 +94,40 @@ class _Window:
 class RadialSegmenter:
     """Star-shaped outlines by dynamic programming, from a click anywhere in the lesion. No training, no state."""
 
-    def segment(self, volume: Volume, point: ArrayLike) -> Contour:
-        """The outline of the lesion at point (i, j, k), an index in volume.voxels, in slice k.
+    def segment(self, volume: Volume, clicks: Clicks, *, whole: bool = False) -> Segmented:
+        """The outline in the slice of the newest click. Takes no further clicks and knows one slice only.
 
-        Raises OutsideVolumeError outside the volume or in air, InputError where no lesion is found: in tissue like that
+        Raises OutsideVolumeError outside the volume or in air, NoLesionError where no lesion is found: in tissue like that
         around it, or on a structure that runs on like a vessel.
         """
-        i, j, k = volume.require_tissue(point)
+        i, j, k = volume.require_tissue(clicks.inside[-1])
         window = _cut_window(volume, i, j, k)
         tissues = _tissue_guesses(window)
         if not len(tissues):
-            raise InputError(f"No soft tissue was found around the point (i, j, k) = ({i}, {j}, {k}). {_ADVICE}")
+            raise NoLesionError(
+                "outside the liver", f"No soft tissue was found around the point (i, j, k) = ({i}, {j}, {k}). {_ADVICE}"
+            )
         candidates, outlines = _follow(window, tissues)
         scores = _scores(candidates, outlines) - RARER_TISSUE * (candidates.tissue != tissues[0])
         scores = np.where(outlines.contains(window.click, slack_px=1.0 / window.pixel_mm), scores, -1.0)
         best = int(scores.argmax())
         if scores[best] < LEAST_SCORE:
-            raise InputError(
+            raise NoLesionError(
+                "liver",
                 f"No lesion was found at the point (i, j, k) = ({i}, {j}, {k}): it does not stand out from the tissue around it "
-                f"(about {candidates.tissue[best]:.0f} HU). {_ADVICE}"
+                f"(about {candidates.tissue[best]:.0f} HU). {_ADVICE}",
             )
         # A lesion that the volume cuts ends at its outer faces.
         _, rows, columns = volume.geometry.shape
         contour = Contour(k, np.clip(outlines.points[best] + window.corner, -0.5, (columns - 0.5, rows - 0.5)))
         brighter = float(outlines.median_inside()[best] - candidates.tissue[best])
         if brighter > BRIGHTER_BY and runs_like_a_vessel(volume, contour, float(candidates.tissue[best])):
-            raise InputError(
+            raise NoLesionError(
+                "vessel",
                 f"The bright structure at the point (i, j, k) = ({i}, {j}, {k}) runs on through the slices like a vessel. "
-                "If it is a lesion, give its diameter with two points."
+                "If it is a lesion, give its diameter with two points.",
             )
-        return contour
+        return Segmented((contour,), k, None)
 
 
 def _cut_window(volume: Volume, i: int, j: int, k: int) -> _Window:
