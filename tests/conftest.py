@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Callable
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from lesionlabel.lesions.cohort import Cohort, CohortLesion
+from lesionlabel.lesions.lesion import Proof
+from lesionlabel.lesions.roi import Context, context_half_width
 from lesionlabel.settings import Settings
 
 # Tiny trainings are faster on one thread, much faster where tests share the cores. Read when torch is first imported.
@@ -39,6 +50,119 @@ def dciodvfy() -> str:
             pytest.fail(reason)
         pytest.skip(reason)
     return found
+
+
+DRAWN_CLASSES = ("cyst", "metastasis", "hemangioma")
+
+
+def draw_cohort(
+    lesions: int, prefix: str = "p", names: tuple[str, ...] = DRAWN_CLASSES, saw_model: bool | None = False
+) -> Cohort:
+    """Lesions of three densities, one a patient and a class after the other, proven and as a rule decided blind."""
+    half, made = context_half_width(12.0), []
+    for i in range(lesions):
+        hu = np.random.default_rng(i).normal(60 + 30 * (i % 3), 10, (2 * half + 1, 2 * half + 1)).astype(np.float32)
+        context = Context(hu, (float(half), float(half)), 12.0, 0.75)
+        made.append(CohortLesion(f"{prefix}-l{i}", f"{prefix}{i}", names[i % 3], context, Proof.PATHOLOGY, saw_model))
+    return Cohort(tuple(made), names)
+
+
+@pytest.fixture(scope="session")
+def cohort_of() -> Callable[..., Cohort]:
+    """A function that draws a cohort: number of lesions, prefix of the patients, classes, whether the model was seen."""
+    return draw_cohort
+
+
+class Orthanc:
+    """A real Orthanc with its DICOMweb plugin, empty, on a free port of this machine."""
+
+    PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+
+    def __init__(self, folder: Path, options: Mapping[str, Any]) -> None:
+        self.folder = folder
+        with closing(socket.socket()) as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self.root = f"http://127.0.0.1:{self.port}"
+        self.url = f"{self.root}/dicom-web"
+        self.headers: dict[str, str] = {}
+        config = {
+            "StorageDirectory": str(folder / "db"), "IndexDirectory": str(folder / "db"), "HttpPort": self.port,
+            "DicomServerEnabled": False, "AuthenticationEnabled": False, "Plugins": [str(self.PLUGIN)],
+            "DicomWeb": {"Enable": True, "Root": "/dicom-web/"}, **options,
+        }  # fmt: skip
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "orthanc.json").write_text(json.dumps(config))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with (self.folder / "log.txt").open("ab") as log:
+            command = ["Orthanc", str(self.folder / "orthanc.json")]
+            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        end = time.monotonic() + 60
+        while time.monotonic() < end and self.process.poll() is None:
+            with suppress(OSError):
+                self.ask("GET", "/system")
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"Orthanc did not start:\n{(self.folder / 'log.txt').read_text()[-2000:]}")
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(30)
+
+    def pause(self) -> None:
+        """Stop answering without closing connections, as a machine that hangs."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    def ask(self, method: str, path: str, body: bytes | None = None) -> Any:
+        """Orthanc's own REST API."""
+        request = urllib.request.Request(self.root + path, body, self.headers, method=method)
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
+            return json.load(answer)
+
+    def add(self, folder: Path) -> None:
+        """Put every file below the folder on the PACS."""
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            self.ask("POST", "/instances", path.read_bytes())
+
+    def remove(self, series_uid: str) -> None:
+        for found in self.ask("POST", "/tools/lookup", series_uid.encode()):
+            if found["Type"] == "Series":
+                self.ask("DELETE", found["Path"])
+
+
+@pytest.fixture(scope="session")
+def new_orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Orthanc]]:
+    """A function that starts an Orthanc, with options of its configuration: a failure in CI where it is not installed."""
+    if shutil.which("Orthanc") is None or not Orthanc.PLUGIN.exists():
+        reason = "Orthanc or its DICOMweb plugin is not installed (Debian packages orthanc, orthanc-dicomweb)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    started: list[Orthanc] = []
+
+    def start(**options: Any) -> Orthanc:
+        orthanc = Orthanc(tmp_path_factory.mktemp("orthanc"), options)
+        started.append(orthanc)
+        orthanc.start()
+        return orthanc
+
+    yield start
+    for orthanc in started:
+        orthanc.kill()
+
+
+@pytest.fixture(scope="session")
+def orthanc(new_orthanc: Callable[..., Orthanc]) -> Orthanc:
+    """One that all tests share: leave it running, and find your own series in it."""
+    return new_orthanc()
 
 
 TINY_SPACING = (2.0, 2.0, 3.0)
@@ -81,6 +205,55 @@ def write_tiny_label(path: Path, values: dict[str, int]) -> None:
 @pytest.fixture(scope="session")
 def tiny_ct() -> Callable[..., None]:
     return write_tiny_ct
+
+
+def write_tiny_series(
+    folder: Path, *, slices: int = 24, side: int = 96, patient: str = "TEST-1", oblique_deg: float = 0.0, synthetic: bool = False
+) -> tuple[str, str]:
+    """The tiny CT as a DICOM series of an invented patient, not marked as synthetic; (Study, Series Instance UID).
+
+    slices, side: cut from it, or more slices than it has by going through it again. oblique_deg: turned about the x axis.
+    """
+    from pydicom.uid import generate_uid
+
+    from lesionlabel.imaging.ct_image import new_ct_image, put_hu
+    from lesionlabel.imaging.synthetic_tags import SYNTHETIC_DATA
+
+    write_tiny_ct(folder.parent / "tiny.nii.gz")
+    hu = sitk.GetArrayFromImage(sitk.ReadImage(str(folder.parent / "tiny.nii.gz")))
+    study, series, frame = (str(generate_uid()) for _ in range(3))
+    cosine, sine = np.cos(np.radians(oblique_deg)), np.sin(np.radians(oblique_deg))
+    folder.mkdir(parents=True, exist_ok=True)
+    first = (96 - side) // 2
+    for number in range(slices):
+        ds = new_ct_image(generate_uid())
+        ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.FrameOfReferenceUID = study, series, frame
+        ds.PatientID, ds.PatientName, ds.PatientBirthDate, ds.PatientSex = patient, "Invented^Person", "", ""
+        ds.StudyID = ds.AccessionNumber = ds.ReferringPhysicianName = ds.StudyTime = ""
+        ds.StudyDate, ds.SeriesNumber, ds.InstanceNumber, ds.ImageType = (
+            "20240101",
+            1,
+            slices - number,
+            ["ORIGINAL", "PRIMARY", "AXIAL"],
+        )
+        ds.StudyDescription, ds.SeriesDescription, ds.PatientPosition = "Abdomen", "portal venous", "HFS"
+        along = TINY_SPACING[2] * number
+        ds.ImagePositionPatient = [
+            f"{v:.6f}" for v in (TINY_ORIGIN[0], TINY_ORIGIN[1] - sine * along, TINY_ORIGIN[2] + cosine * along)
+        ]
+        ds.ImageOrientationPatient = [f"{v:.8f}" for v in (1, 0, 0, 0, cosine, sine)]
+        ds.PixelSpacing, ds.SliceThickness = [TINY_SPACING[1], TINY_SPACING[0]], TINY_SPACING[2]
+        ds.KVP = 120
+        if synthetic:
+            ds.add_new(SYNTHETIC_DATA, "CS", "YES")
+        put_hu(ds, hu[number % len(hu), first : first + side, first : first + side])
+        ds.save_as(str(folder / f"{number:04d}.dcm"), write_like_original=False)
+    return study, series
+
+
+@pytest.fixture(scope="session")
+def tiny_series() -> Callable[..., tuple[str, str]]:
+    return write_tiny_series
 
 
 @pytest.fixture(scope="session")

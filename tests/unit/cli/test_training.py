@@ -1,16 +1,13 @@
 from pathlib import Path
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from lesionlabel.cli.models import models_app
 from lesionlabel.cli.training import train_app
 from lesionlabel.evaluation.crossval import Recipe
-from lesionlabel.lesions.cohort import Cohort, CohortLesion, save_cohort
+from lesionlabel.lesions.cohort import save_cohort
 from lesionlabel.lesions.errors import InputError, NotFoundError
-from lesionlabel.lesions.lesion import Proof
-from lesionlabel.lesions.roi import Context
 from lesionlabel.registry import retrain
 from lesionlabel.training.classifier import ClassifierConfig
 
@@ -18,19 +15,14 @@ NAMES = ("cyst", "metastasis", "hemangioma")
 
 
 @pytest.fixture
-def cohort_file(tmp_path, monkeypatch):
+def cohort_file(tmp_path, monkeypatch, cohort_of):
     monkeypatch.setenv("LESIONLABEL_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(
         retrain,
         "PROFILES",
         {"tiny": Recipe("tiny", 0, 3, ClassifierConfig(epochs=None, steps=2, batch=8, device="cpu"), ("all but nothing",))},
     )
-    lesions = []
-    for i in range(12):
-        hu = np.random.default_rng(i).normal(60, 20, (41, 41)).astype(np.float32)
-        context = Context(hu, (20.0, 20.0), 12.0, 0.75)
-        lesions.append(CohortLesion(f"l{i}", f"secret-{i}", NAMES[i % 3], context, Proof.PATHOLOGY, False))
-    save_cohort(Cohort(tuple(lesions), NAMES), tmp_path / "cohort.npz")
+    save_cohort(cohort_of(12, "secret-"), tmp_path / "cohort.npz")
     return tmp_path / "cohort.npz"
 
 

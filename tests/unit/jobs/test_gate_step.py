@@ -2,16 +2,12 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from lesionlabel.evaluation.crossval import Recipe
 from lesionlabel.jobs import retraining
 from lesionlabel.jobs.jobs import Jobs
 from lesionlabel.jobs.work import Work
-from lesionlabel.lesions.cohort import Cohort, CohortLesion
-from lesionlabel.lesions.lesion import Proof
-from lesionlabel.lesions.roi import Context, context_half_width
 from lesionlabel.registry import retrain
 from lesionlabel.registry.compare import prepare
 from lesionlabel.registry.gate import GateOutcome
@@ -22,17 +18,7 @@ from lesionlabel.settings import Settings
 from lesionlabel.training.classifier import ClassifierConfig
 from lesionlabel.training.hooks import never_stop, no_progress
 
-NAMES = ("cyst", "metastasis", "hemangioma")
 TINY = Recipe("tiny", 0, 3, ClassifierConfig(epochs=None, steps=4, batch=8))
-
-
-def cohort_of(lesions: int, prefix: str = "p") -> Cohort:
-    half, made = context_half_width(12.0), []
-    for i in range(lesions):
-        hu = np.random.default_rng(i).normal(60 + 30 * (i % 3), 10, (2 * half + 1, 2 * half + 1)).astype(np.float32)
-        context = Context(hu, (float(half), float(half)), 12.0, 0.75)
-        made.append(CohortLesion(f"{prefix}-l{i}", f"{prefix}{i}", NAMES[i % 3], context, Proof.PATHOLOGY, False))
-    return Cohort(tuple(made), NAMES)
 
 
 @pytest.fixture
@@ -43,7 +29,7 @@ def work(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def versions(work):
+def versions(work, cohort_of):
     """What serves, another that served before it, and a candidate, of patients apart."""
     versions = Versions(work.settings)
     for prefix in ("a", "b"):

@@ -5,10 +5,8 @@ import pytest
 
 from lesionlabel.evaluation.crossval import Recipe
 from lesionlabel.jobs.gate_page import gate_page
-from lesionlabel.lesions.cohort import Cohort, CohortLesion
+from lesionlabel.lesions.cohort import Cohort
 from lesionlabel.lesions.errors import InputError, IntegrityError
-from lesionlabel.lesions.lesion import Proof
-from lesionlabel.lesions.roi import Context, context_half_width
 from lesionlabel.registry import retrain
 from lesionlabel.registry.compare import compare_with_champion
 from lesionlabel.registry.locked import LockedPatients
@@ -32,20 +30,11 @@ def key(settings):
     (settings.home / "pseudonym.key").write_text("ab" * 32)
 
 
-def cohort_of(lesions: int) -> Cohort:
-    half, made = context_half_width(12.0), []
-    for i in range(lesions):
-        hu = np.random.default_rng(i).normal(60 + 30 * (i % 3), 10, (2 * half + 1, 2 * half + 1)).astype(np.float32)
-        context = Context(hu, (float(half), float(half)), 12.0, 0.75)
-        made.append(CohortLesion(f"l{i}", f"p{i}", NAMES[i % 3], context, Proof.PATHOLOGY, False))
-    return Cohort(tuple(made), NAMES)
-
-
 def train(cohort, settings, seed=0):
     return train_version(cohort, settings, "tiny", seed)[0].version
 
 
-def test_without_locked_patients_recipes_are_compared_and_two_people_decide(settings):
+def test_without_locked_patients_recipes_are_compared_and_two_people_decide(settings, cohort_of):
     versions = Versions(settings)
     champion = train(cohort_of(36), settings)
     versions.promote(champion, "an admin", "the first")
@@ -79,7 +68,7 @@ def test_without_locked_patients_recipes_are_compared_and_two_people_decide(sett
         compare_with_champion(settings, champion)
 
 
-def test_an_override_is_recorded_as_such(settings):
+def test_an_override_is_recorded_as_such(settings, cohort_of):
     versions = Versions(settings)
     versions.promote(train(cohort_of(36), settings), "an admin", "the first")
     candidate = train(cohort_of(48), settings, seed=1)
@@ -88,7 +77,7 @@ def test_an_override_is_recorded_as_such(settings):
     assert (entry["gate"], entry["override"], entry["reason"]) == ("not compared", True, "the old one cannot be used")
 
 
-def test_locked_patients_never_train_and_weights_are_tested_on_them(settings):
+def test_locked_patients_never_train_and_weights_are_tested_on_them(settings, cohort_of):
     versions = Versions(settings)
     early = cohort_of(90)
     assert not LockedPatients(settings).cut(early).any()
@@ -122,13 +111,13 @@ def test_locked_patients_never_train_and_weights_are_tested_on_them(settings):
         compare_with_champion(settings, moved.version)
 
 
-def test_a_damaged_list_of_locked_patients_stops_training(settings):
+def test_a_damaged_list_of_locked_patients_stops_training(settings, cohort_of):
     (settings.home / "locked.json").write_text("{ half")
     with pytest.raises(IntegrityError, match="whose lesions must not train"):
         train(cohort_of(36), settings)
 
 
-def test_a_candidate_that_learned_from_shuffled_labels_fails_and_is_not_promoted(settings, monkeypatch):
+def test_a_candidate_that_learned_from_shuffled_labels_fails_and_is_not_promoted(settings, cohort_of, monkeypatch):
     learns = Recipe("learns", 0, 3, ClassifierConfig(epochs=None, steps=60, batch=24, learning_rate=0.01))
     monkeypatch.setattr(retrain, "PROFILES", {**PROFILES, "learns": learns})
     versions = Versions(settings)

@@ -5,10 +5,7 @@ import pytest
 import torch
 
 from lesionlabel.evaluation.crossval import Recipe
-from lesionlabel.lesions.cohort import Cohort, CohortLesion
 from lesionlabel.lesions.errors import InputError, LeakError
-from lesionlabel.lesions.lesion import Proof
-from lesionlabel.lesions.roi import Context, context_half_width
 from lesionlabel.networks.gans import build_generator
 from lesionlabel.registry.fold_generators import asked_generators, find_made, join, make_asked
 from lesionlabel.registry.generators import GeneratorVersions, generator_of
@@ -23,18 +20,9 @@ NAMES = ("cyst", "metastasis", "hemangioma")
 TINY = Recipe("tiny", 6, 3, ClassifierConfig(epochs=None, steps=3, batch=8, device="cpu"))
 
 
-def cohort_of(lesions: int = 90) -> Cohort:
-    half, made = context_half_width(12.0), []
-    for i in range(lesions):
-        hu = np.random.default_rng(i).normal(60 + 30 * (i % 3), 10, (2 * half + 1, 2 * half + 1)).astype(np.float32)
-        context = Context(hu, (float(half), float(half)), 12.0, 0.75)
-        made.append(CohortLesion(f"l{i}", f"p{i}", NAMES[i % 3], context, Proof.PATHOLOGY, False))
-    return Cohort(tuple(made), NAMES)
-
-
 @pytest.fixture
-def plan(settings):
-    return make_plan(cohort_of(), settings, TINY, 4)
+def plan(settings, cohort_of):
+    return make_plan(cohort_of(90), settings, TINY, 4)
 
 
 @pytest.fixture
@@ -137,7 +125,7 @@ def test_images_of_a_fold_are_of_generators_that_have_not_seen_it(settings, plan
     assert len(Versions(settings).list()) == 1
 
 
-def test_too_few_patients_are_said_before_anything_is_trained(settings):
+def test_too_few_patients_are_said_before_anything_is_trained(settings, cohort_of):
     plan = make_plan(cohort_of(12), settings, TINY, 0)
     with pytest.raises(InputError, match="needs lesions of at least"):
         asked_generators(settings, plan, "dcgan", "trial")

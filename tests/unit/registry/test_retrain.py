@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 
 from lesionlabel.evaluation.crossval import Recipe
-from lesionlabel.lesions.cohort import Cohort, CohortLesion, load_cohort
+from lesionlabel.lesions.cohort import load_cohort
 from lesionlabel.lesions.errors import InputError
-from lesionlabel.lesions.lesion import Proof
-from lesionlabel.lesions.roi import Context, context_half_width
 from lesionlabel.registry import retrain
 from lesionlabel.registry.bundle import load_classifier
 from lesionlabel.registry.retrain import PROFILES, train_starter, train_version
@@ -15,7 +13,6 @@ from lesionlabel.registry.versions import Versions
 from lesionlabel.training.classifier import ClassifierConfig
 from lesionlabel.training.hooks import StoppedError
 
-NAMES = ("cyst", "metastasis", "hemangioma")
 TINY = Recipe("tiny", 0, 3, ClassifierConfig(epochs=None, steps=4, batch=8))
 
 
@@ -24,18 +21,8 @@ def tiny_profile(monkeypatch):
     monkeypatch.setattr(retrain, "PROFILES", {**PROFILES, "tiny": TINY})
 
 
-def make_cohort(prefix: str = "p-", names: tuple[str, ...] = NAMES, saw_model: bool | None = False) -> Cohort:
-    lesions = []
-    for i in range(18):
-        half = context_half_width(12.0)
-        hu = np.random.default_rng(i).normal(60 + 30 * (i % 3), 10, (2 * half + 1, 2 * half + 1)).astype(np.float32)
-        context = Context(hu, (float(half), float(half)), 12.0, 0.75)
-        lesions.append(CohortLesion(f"{prefix}l{i}", f"{prefix}{i}", names[i % 3], context, Proof.PATHOLOGY, saw_model))
-    return Cohort(tuple(lesions), names)
-
-
-def test_training_keeps_a_candidate_that_answers_and_does_not_serve(settings):
-    cohort = make_cohort()
+def test_training_keeps_a_candidate_that_answers_and_does_not_serve(settings, cohort_of):
+    cohort = cohort_of(18)
     told: list[float] = []
     info, trained = train_version(cohort, settings, "tiny", 5, progress=lambda share, what: told.append(share))
     report = trained.report
@@ -63,8 +50,8 @@ def test_training_keeps_a_candidate_that_answers_and_does_not_serve(settings):
 
 
 @pytest.mark.parametrize("saw_model", [True, None])
-def test_lesions_decided_with_the_answer_in_sight_train_a_candidate_that_nobody_can_promote(settings, saw_model):
-    info, trained = train_version(make_cohort(saw_model=saw_model), settings, "tiny", 5)
+def test_lesions_decided_with_the_answer_in_sight_train_a_candidate_that_nobody_can_promote(settings, cohort_of, saw_model):
+    info, trained = train_version(cohort_of(18, saw_model=saw_model), settings, "tiny", 5)
     assert trained.report is None
     assert info.manifest.evaluation is None
     assert info.manifest.temperature == 1
@@ -73,21 +60,21 @@ def test_lesions_decided_with_the_answer_in_sight_train_a_candidate_that_nobody_
         Versions(settings).promote(info.version, "an admin", "it looks fine")
 
 
-def test_the_same_snapshot_and_seed_give_the_same_weights(settings):
-    first, _ = train_version(make_cohort(), settings, "tiny", 1)
-    second, _ = train_version(make_cohort(), settings, "tiny", 1)
+def test_the_same_snapshot_and_seed_give_the_same_weights(settings, cohort_of):
+    first, _ = train_version(cohort_of(18), settings, "tiny", 1)
+    second, _ = train_version(cohort_of(18), settings, "tiny", 1)
     assert second.version.split("-")[1] == first.version.split("-")[1]
     assert second.manifest.temperature == first.manifest.temperature
 
 
-def test_a_stopped_run_leaves_no_version_and_goes_on_to_the_same_one(settings):
-    whole, _ = train_version(make_cohort(), settings, "tiny", 1)
+def test_a_stopped_run_leaves_no_version_and_goes_on_to_the_same_one(settings, cohort_of):
+    whole, _ = train_version(cohort_of(18), settings, "tiny", 1)
     asked = iter([False] * 10 + [True])
     with pytest.raises(StoppedError):
-        train_version(make_cohort(), settings, "tiny", 1, should_stop=lambda: next(asked))
+        train_version(cohort_of(18), settings, "tiny", 1, should_stop=lambda: next(asked))
     assert [info.version for info in Versions(settings).list()] == [whole.version]
     told = []
-    resumed, _ = train_version(make_cohort(), settings, "tiny", 1, should_stop=lambda: told.append(1) is not None)
+    resumed, _ = train_version(cohort_of(18), settings, "tiny", 1, should_stop=lambda: told.append(1) is not None)
     # 4 parts of 4 steps, of which 10 were done.
     assert len(told) == 6
     assert resumed.manifest.evaluation == whole.manifest.evaluation
@@ -96,21 +83,21 @@ def test_a_stopped_run_leaves_no_version_and_goes_on_to_the_same_one(settings):
     assert list(settings.training_folder.iterdir()) == []
 
 
-def test_a_starter_is_trained_on_the_phantom_only(settings, tmp_path):
+def test_a_starter_is_trained_on_the_phantom_only(settings, cohort_of, tmp_path):
     with pytest.raises(InputError, match="never on patients"):
-        train_starter(make_cohort(), settings, tmp_path / "starter", "tiny")
-    trained = train_starter(make_cohort("phantom-1-"), settings, tmp_path / "starter", "tiny")
+        train_starter(cohort_of(18), settings, tmp_path / "starter", "tiny")
+    trained = train_starter(cohort_of(18, "phantom-1-"), settings, tmp_path / "starter", "tiny")
     classifier = load_classifier(tmp_path / "starter")
     assert classifier.trained_on == "phantom"
     assert classifier.version == trained.manifest.version == f"starter-{classifier.sha256[:8]}"
     assert Versions(settings).list() == ()
 
 
-def test_other_classes_or_an_unknown_profile_are_refused_before_any_work(settings):
+def test_other_classes_or_an_unknown_profile_are_refused_before_any_work(settings, cohort_of):
     with pytest.raises(InputError, match="LESIONLABEL_CLASS_FILE"):
-        train_version(make_cohort(names=("cyst", "metastasis", "abscess")), settings, "tiny")
+        train_version(cohort_of(18, names=("cyst", "metastasis", "abscess")), settings, "tiny")
     with pytest.raises(InputError, match="quick"):
-        train_version(make_cohort(), settings, "fast")
+        train_version(cohort_of(18), settings, "fast")
     assert not settings.snapshots_folder.exists()
 
 
