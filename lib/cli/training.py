@@ -1,4 +1,4 @@
-"""`lesionlabel train classifier` and `lesionlabel train gan`."""
+"""`lesionlabel train classifier`, `lesionlabel train gan` and `lesionlabel train segmenter`."""
 
 from __future__ import annotations
 
@@ -111,3 +111,22 @@ def train_gan(
     if starter is None:
         to_let_it = f"lesionlabel generators promote {name} {made.manifest.version} --by NAME --reason TEXT"
         print(f"It does not serve yet. To let it: {to_let_it}")
+
+
+@train_app.command("segmenter")
+def train_segmenter(
+    out: Annotated[Path, typer.Option(help="the folder to write the bundle into, over an earlier one")],
+    abdomens: Annotated[int, typer.Option(min=1, help="simulated abdomens, sixty scenes each")] = 96,
+    epochs: Annotated[int, typer.Option(min=1, help="passes over the samples")] = 4,
+    seed: Annotated[int, typer.Option(min=0, help="draws scenes, weights and clicks")] = 1000,
+    jobs: Annotated[int, typer.Option(min=1, help="processes that draw scenes")] = 2,
+) -> None:
+    """Train the click segmenter on simulated scenes, as the one in the package was: an hour or two on two cores."""
+    from lesionlabel.clicks.training import ClickConfig
+    from lesionlabel.registry.train_segmenter import SegmenterRecipe, train_starter_segmenter
+
+    recipe = SegmenterRecipe(abdomens=abdomens, seed=seed, training=ClickConfig(epochs=epochs))
+    with stopping_on_signals() as should_stop:
+        manifest = train_starter_segmenter(out, recipe, jobs, progress=teller(), should_stop=should_stop)
+    print((out / "docs" / "README.md").read_text())
+    print(f"Click segmenter {manifest.version} in {out}. Not for clinical use.")

@@ -17,7 +17,7 @@ MANIFEST_NAME = "manifest.json"
 TrainedOn = Literal["phantom", "patients"]
 
 #: The packages whose code decides what weights come out of a training, and what an experiment finds.
-HASHED_PACKAGES = ("lesions", "augment", "networks", "training", "evaluation", "registry", "phantom", "experiment")
+HASHED_PACKAGES = ("lesions", "augment", "networks", "training", "evaluation", "registry", "phantom", "clicks", "experiment")
 
 
 @dataclass(frozen=True, kw_only=True)
