@@ -6,7 +6,7 @@ import re
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lesionlabel.lesions.classes import DEFAULT_CLASSES, ClassList, read_classes
@@ -18,7 +18,7 @@ CREDENTIALS = re.compile(r"//[^/@\s]*@")
 class Settings(BaseSettings):
     """What a site can change. State lives under home; studies stay where the user points."""
 
-    model_config = SettingsConfigDict(env_prefix="LESIONLABEL_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="LESIONLABEL_", extra="ignore", validate_by_name=True, validate_by_alias=True)
 
     home: Path = Field(default_factory=lambda: Path.home() / ".lesionlabel", description="the folder that holds all state")
     class_file: Path | None = Field(default=None, description="TOML list of lesion classes; the built-in three if unset")
@@ -33,6 +33,18 @@ class Settings(BaseSettings):
     auto_promote: bool = Field(default=False, description="let a version that passed the gate in regime A serve at once")
     retrain_at: str | None = Field(default=None, description="when to retrain, five cron fields, such as 0 2 * * *")
     retrain_after: int | None = Field(default=None, gt=0, description="retrain after so many newly curated lesions")
+    dicomweb_username: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("LESIONLABEL_DICOMWEB_USERNAME", "MONAI_LABEL_DICOMWEB_USERNAME"),
+        description="the PACS's user, if it wants one (HTTP Basic)",
+    )
+    dicomweb_password: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("LESIONLABEL_DICOMWEB_PASSWORD", "MONAI_LABEL_DICOMWEB_PASSWORD"),
+        description="and the password",
+    )
+    dicomweb_ca_file: Path | None = Field(default=None, description="certificates (PEM) by which an https PACS is trusted")
+    dicomweb_timeout_s: float = Field(default=30.0, gt=0, description="how long the PACS may be silent, in seconds")
     retrain_params: dict[str, str] = Field(default_factory=dict, description="parameters of a scheduled retraining, as JSON")
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -86,6 +87,8 @@ class Orthanc:
         self.root = f"http://127.0.0.1:{self.port}"
         self.url = f"{self.root}/dicom-web"
         self.headers: dict[str, str] = {}
+        for user, password in dict(options.get("RegisteredUsers", {})).items():
+            self.headers["Authorization"] = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
         config = {
             "StorageDirectory": str(folder / "db"), "IndexDirectory": str(folder / "db"), "HttpPort": self.port,
             "DicomServerEnabled": False, "AuthenticationEnabled": False, "Plugins": [str(self.PLUGIN)],

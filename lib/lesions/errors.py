@@ -50,6 +50,14 @@ class IntegrityError(RuntimeError):
     """A stored product does not match the hash in its manifest, so it is not used."""
 
 
+class PacsError(RuntimeError):
+    """The PACS is away, slow, refuses, or did not confirm. passing: whether trying again later may help."""
+
+    def __init__(self, message: str, *, passing: bool = True) -> None:
+        super().__init__(message)
+        self.passing = passing
+
+
 def places(error: BaseException) -> str:
     """The error's kind and the places it went through, for a log: its text can hold what a patient's file or a request said."""
     frames = reversed(traceback.extract_tb(error.__traceback__)[-6:])

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lesionlabel.jobs.jobs import BusyError
-from lesionlabel.lesions.errors import InputError, IntegrityError, NoModelError, NotFoundError, places
+from lesionlabel.lesions.errors import InputError, IntegrityError, NoModelError, NotFoundError, PacsError, places
 from lesionlabel.registry.versions import starter_folder
 from lesionlabel.settings import Settings
 from lesionlabel.training.hooks import TOLD
@@ -26,6 +26,7 @@ STATUS: tuple[tuple[type[Exception], int], ...] = (
     (NotFoundError, 404),
     (NoModelError, 503),
     (IntegrityError, 503),
+    (PacsError, 503),
 )
 
 

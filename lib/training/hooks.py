@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from lesionlabel.lesions.errors import InputError, IntegrityError, NoModelError, NotFoundError
+from lesionlabel.lesions.errors import InputError, IntegrityError, NoModelError, NotFoundError, PacsError
 
 #: Told the share done, from 0 to 1, and what is being done.
 Progress = Callable[[float, str], None]
@@ -25,7 +25,7 @@ class StoppedError(RuntimeError):
 
 
 #: Errors in our own words, which say what to do and name no patient; another's text can hold what a file said.
-TOLD = (InputError, NotFoundError, NoModelError, IntegrityError, DivergedError, StoppedError)
+TOLD = (InputError, NotFoundError, NoModelError, IntegrityError, PacsError, DivergedError, StoppedError)
 
 
 def no_progress(share: float, what: str) -> None:

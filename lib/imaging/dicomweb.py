@@ -1,0 +1,391 @@
+"""A DICOMweb client (PS3.18: QIDO-RS, WADO-RS, STOW-RS) that hospitals can rely on: bounded, retried, resumable, and silent.
+
+`dicomweb-client` was looked at: it has no timeouts, does not try again after a broken connection, parses and re-encodes what it
+stores, and takes an answer without a list of what was stored as success.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import secrets
+import shutil
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+
+from lesionlabel.imaging.dicom import read_dataset
+from lesionlabel.imaging.multipart import DICOM_MULTIPART, boundary_of, multipart_body, multipart_length, parts_to_files
+from lesionlabel.lesions.errors import InputError, NotFoundError, PacsError
+from lesionlabel.lesions.files import sync
+
+#: httpx tells of each request with its address, so with identifiers.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+
+JSON = "application/dicom+json"
+#: As stored, whatever the compression: decoding is the reader's work, and the pixels stay what they were.
+AS_STORED = f"{DICOM_MULTIPART}; transfer-syntax=*"
+PAGE = 200
+MAX_LISTED = 100_000
+MAX_INSTANCES = 10_000
+MAX_SERIES_BYTES = 16 * 2**30
+#: A list of instances is some kilobytes each; an answer beyond this is none.
+MAX_JSON_BYTES = 256 * 2**20
+AT_ONCE = 4
+#: Seconds between tries of a reading request.
+PAUSES_S = (0.5, 1.0, 2.0)
+#: A server closes idle connections (Orthanc: after a second); one that is about to be closed is not used again.
+KEEP_S = 0.5
+PASSING = frozenset({408, 429, 500, 502, 503, 504})
+UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+T = TypeVar("T")
+SOP_INSTANCE, STUDY, SERIES = "00080018", "0020000D", "0020000E"
+REFERENCED, FAILED = "00081199", "00081198"
+REFERENCED_INSTANCE, FAILURE_REASON = "00081155", "00081197"
+
+
+@dataclass(frozen=True)
+class PacsSeries:
+    """A series as the PACS lists it. instances: how many, None where it does not say."""
+
+    study_uid: str
+    series_uid: str
+    instances: int | None
+
+
+def is_dicomweb(studies: str) -> bool:
+    """Whether studies names a DICOMweb server and not a folder."""
+    return studies.lower().startswith(("http://", "https://"))
+
+
+class DicomWeb:
+    """A PACS. url: of its DICOMweb root, such as http://orthanc:8042/dicom-web. ca_file: certificates to trust, PEM.
+
+    Every request ends when nothing moves for timeout seconds; reading requests are tried again a few times. Proxies of the
+    environment are not used. Safe to use from several threads. Raises InputError for an address that is none or has credentials
+    in it, or for a file of certificates that cannot be read.
+    """
+
+    def __init__(
+        self, url: str, user: str | None = None, password: str | None = None, ca_file: Path | None = None, timeout: float = 30.0
+    ) -> None:
+        self.url = check_url(url)
+        self._http = httpx.Client(
+            auth=None if user is None else httpx.BasicAuth(user, password or ""),
+            verify=trust(ca_file),
+            timeout=httpx.Timeout(timeout),
+            # Compressing pixels costs a PACS more than sending them (119 slices from Orthanc: 2.6 s, so 0.45 s).
+            headers={"Accept-Encoding": "identity"},
+            limits=httpx.Limits(max_connections=4 * AT_ONCE, keepalive_expiry=KEEP_S),
+            trust_env=False,
+            follow_redirects=False,
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def series(self, modality: str = "CT") -> list[PacsSeries]:
+        """All series of a modality, page by page. Raises PacsError."""
+        found: dict[str, PacsSeries] = {}
+        try:
+            items = list(self._search("/series", {"Modality": modality}))
+        except NotFoundError:
+            raise PacsError("The PACS lists no series under its address. Is it that of DICOMweb?", passing=False) from None
+        for item in items:
+            study, series = text_of(item, STUDY), text_of(item, SERIES)
+            # What a server does not filter by, it may ignore.
+            if text_of(item, "00080060") in (modality, "") and is_uid(study) and is_uid(series):
+                count = text_of(item, "00201209")
+                found.setdefault(series, PacsSeries(study, series, int(count) if count.isdigit() else None))
+        return list(found.values())
+
+    def instances(self, study_uid: str, series_uid: str) -> list[str]:
+        """The SOP Instance UIDs of a series, sorted; none where the PACS has no such series (any more). Raises PacsError."""
+        path = f"/studies/{require_uid(study_uid)}/series/{require_uid(series_uid)}/instances"
+        try:
+            items = list(self._search(path, {}))
+        except NotFoundError:
+            return []
+        return sorted({uid for uid in (text_of(item, SOP_INSTANCE) for item in items) if is_uid(uid)})
+
+    def header(self, study_uid: str, series_uid: str, sop_uid: str) -> dict[str, Any]:
+        """An instance's elements without pixels, as DICOM JSON (PS3.18 F). Raises NotFoundError, PacsError."""
+        path = f"/studies/{require_uid(study_uid)}/series/{require_uid(series_uid)}/instances/{require_uid(sop_uid)}/metadata"
+        found = self._json(path, {})
+        if not found:
+            raise NotFoundError("The PACS has no such instance.")
+        return found[0]
+
+    def retrieve(self, study_uid: str, series_uid: str, folder: Path) -> list[Path]:
+        """Have every instance of a series in folder, as <SOP Instance UID>.dcm, just as the PACS stores it.
+
+        What is there already is not asked for again, so that a retrieval that was cut off goes on where it was. Raises
+        NotFoundError where the PACS has no such series, InputError where it is larger than allowed, PacsError when not all of
+        it came.
+        """
+        uids = self.instances(study_uid, series_uid)
+        if not uids:
+            raise NotFoundError("The PACS has no such series (any more).")
+        if len(uids) > MAX_INSTANCES:
+            raise InputError(f"The series has {len(uids)} instances; allowed are {MAX_INSTANCES}.")
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = {uid: folder / f"{uid}.dcm" for uid in uids}
+        left = _Allowance(MAX_SERIES_BYTES - sum(path.stat().st_size for path in paths.values() if path.exists()))
+        missing = [uid for uid, path in paths.items() if not path.exists()]
+        base = f"/studies/{study_uid}/series/{series_uid}/instances"
+        with ThreadPoolExecutor(AT_ONCE, "retrieve") as pool:
+            works = [pool.submit(self._retrieve_one, f"{base}/{uid}", series_uid, uid, paths[uid], left) for uid in missing]
+            try:
+                for work in works:
+                    work.result()
+            except NotFoundError:
+                raise NotFoundError("The series was deleted on the PACS while it was retrieved.") from None
+            finally:
+                pool.shutdown(cancel_futures=True)
+        return list(paths.values())
+
+    def stow(self, paths: Sequence[Path]) -> None:
+        """Store DICOM files. Returns only when the PACS has said of each one that it is stored. Not tried again here.
+
+        Storing the same instances again is allowed (PS3.18 10.5), so after a PacsError the caller may. Raises PacsError whenever
+        it is not certain that all were stored, InputError for a file that is no DICOM instance.
+        """
+        if not paths:
+            return
+        wanted = set()
+        for path in paths:
+            uid = str(read_dataset(path, ["SOPInstanceUID"]).get("SOPInstanceUID") or "")
+            if not is_uid(uid):
+                raise InputError("A file to be stored on the PACS has no SOP Instance UID.")
+            wanted.add(uid)
+        boundary = secrets.token_hex(16)
+        headers = {
+            "Content-Type": f"{DICOM_MULTIPART}; boundary={boundary}",
+            "Content-Length": str(multipart_length(paths, boundary)),
+            "Accept": JSON,
+        }
+        url, body = f"{self.url}/studies", multipart_body(paths, boundary)
+        with told(), self._http.stream("POST", url, headers=headers, content=body) as answer:
+            if answer.status_code not in (200, 202, 409):
+                raise _refusal(answer.status_code, "store results")
+            said = _parse(_read(answer, MAX_JSON_BYTES))
+        report = said[0] if said else {}
+        stored = {text_of(item, REFERENCED_INSTANCE) for item in items_of(report, REFERENCED)}
+        failed = {text_of(item, REFERENCED_INSTANCE): text_of(item, FAILURE_REASON) for item in items_of(report, FAILED)}
+        if failed:
+            reasons = ", ".join(sorted(set(filter(None, failed.values())))) or "none given"
+            raise PacsError(
+                f"The PACS did not store {len(failed)} of {len(wanted)} object(s) (reasons: {reasons}; PS3.18 table I.2-2)."
+            )
+        if wanted - stored:
+            raise PacsError(
+                f"The PACS did not confirm {len(wanted - stored)} of {len(wanted)} object(s): they may not be stored."
+            )
+
+    def _search(self, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """All results of a query, whatever the server's own limit of one answer is."""
+        seen: set[str] = set()
+        while len(seen) < MAX_LISTED:
+            page = self._json(path, {**query, "limit": str(PAGE), "offset": str(len(seen))})
+            new = {key: item for item in page if (key := text_of(item, SOP_INSTANCE) or text_of(item, SERIES)) not in seen}
+            # A server that does not know offset answers the same again.
+            if not new:
+                return
+            seen.update(new)
+            yield from new.values()
+        raise PacsError(f"The PACS lists more than {MAX_LISTED} results. Serve a part of it, such as an Orthanc of its own.")
+
+    def _json(self, path: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        def ask() -> list[dict[str, Any]]:
+            with self._http.stream("GET", self.url + path, params=query, headers={"Accept": JSON}) as answer:
+                if answer.status_code == 204:
+                    return []
+                if answer.status_code != 200:
+                    raise _refusal(answer.status_code, "list series")
+                return _parse(_read(answer, MAX_JSON_BYTES))
+
+        return again(ask)
+
+    def _retrieve_one(self, path: str, series_uid: str, uid: str, target: Path, left: _Allowance) -> None:
+        partial = target.with_suffix(".part")
+
+        def ask() -> None:
+            with self._http.stream("GET", self.url + path, headers={"Accept": AS_STORED}) as answer:
+                if answer.status_code != 200:
+                    raise _refusal(answer.status_code, "retrieve a series")
+                boundary = boundary_of(answer.headers.get("content-type", ""))
+                if boundary is None:
+                    raise PacsError(
+                        "The PACS answered a retrieval with something other than DICOM. Is its address that of DICOMweb?"
+                    )
+                count = parts_to_files(left.counted(answer.iter_bytes(1 << 16)), boundary, lambda n: None if n else partial)
+            if count != 1:
+                raise PacsError("The PACS sent an instance only in part. Try again.")
+
+        try:
+            again(ask)
+            header = read_dataset(partial, ["SOPInstanceUID", "SeriesInstanceUID"])
+            if (str(header.get("SOPInstanceUID")), str(header.get("SeriesInstanceUID"))) != (uid, series_uid):
+                raise PacsError("The PACS sent another instance than was asked for, so nothing of it is used.")
+            sync(partial)
+            partial.replace(target)
+        except OSError as error:
+            free = shutil.disk_usage(target.parent).free / 2**30
+            raise PacsError(
+                f"What the PACS sent could not be written ({error.strerror}; {free:.1f} GiB free in LESIONLABEL_HOME). Make room."
+            ) from None
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+class _Allowance:
+    """How many bytes of a series may still come; a count by several threads, which may be over by a chunk each."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def counted(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self._left -= len(chunk)
+            if self._left < 0:
+                raise InputError(f"The series is larger than {MAX_SERIES_BYTES // 2**30} GiB, so it is not retrieved.")
+            yield chunk
+
+
+def check_url(url: str) -> str:
+    """The address without a slash at the end. Raises InputError where it is none or holds a user or password."""
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme.lower() in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        valid = False
+    if not valid:
+        raise InputError("The address of the PACS is none. It looks like http://orthanc:8042/dicom-web.")
+    if "@" in parts.netloc:
+        raise InputError(
+            "The address of the PACS holds a user or password, which other programs could see. Set LESIONLABEL_DICOMWEB_USERNAME "
+            "and LESIONLABEL_DICOMWEB_PASSWORD instead."
+        )
+    if parts.query or parts.fragment:
+        raise InputError("The address of the PACS has a '?' or '#'. It looks like http://orthanc:8042/dicom-web.")
+    return url.rstrip("/")
+
+
+def trust(ca_file: Path | None) -> ssl.SSLContext:
+    """The certificates that are trusted: the system's, or those in a PEM file. Raises InputError when it cannot be read."""
+    try:
+        return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
+    except (OSError, ssl.SSLError) as error:
+        raise InputError(
+            f"LESIONLABEL_DICOMWEB_CA_FILE={ca_file} is no readable file of certificates in PEM ({error})."
+        ) from None
+
+
+def is_uid(text: str) -> bool:
+    """Whether text is a DICOM UID (PS3.5 9.1); leading zeros in a part are common and let through."""
+    return len(text) <= 64 and UID.fullmatch(text) is not None
+
+
+def require_uid(text: str) -> str:
+    """Return text. Raises InputError unless it is a UID: it goes into an address."""
+    if not is_uid(text):
+        raise InputError("That is no DICOM UID (digits and dots, at most 64).")
+    return text
+
+
+def text_of(item: Mapping[str, Any], tag: str) -> str:
+    """The first value of an element in DICOM JSON as text, "" where there is none."""
+    element = item.get(tag)
+    values = element.get("Value") if isinstance(element, dict) else None
+    return "" if not isinstance(values, list) or not values or values[0] is None else str(values[0])
+
+
+def items_of(item: Mapping[str, Any], tag: str) -> list[dict[str, Any]]:
+    """The items of a sequence in DICOM JSON."""
+    element = item.get(tag)
+    values = element.get("Value") if isinstance(element, dict) else None
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """What can go wrong on the way as PacsError, in words that name no address."""
+    try:
+        yield
+    except httpx.TimeoutException:
+        raise PacsError("The PACS did not answer in time. Try again later, or raise LESIONLABEL_DICOMWEB_TIMEOUT_S.") from None
+    except httpx.TransportError as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise PacsError(
+                "The PACS shows a certificate that is not trusted. Name the file of the hospital's certificates in "
+                "LESIONLABEL_DICOMWEB_CA_FILE."
+            ) from None
+        raise PacsError(
+            "The PACS cannot be reached. Ask who runs it, and try again later; what was saved here is kept."
+        ) from None
+    except httpx.HTTPError:
+        raise PacsError("The PACS answered something that is no HTTP. Is its address right?") from None
+
+
+def again(ask: Callable[[], T]) -> T:
+    """What ask returns, tried again after a pause where the PACS was away, slow or busy. Raises PacsError, or what ask raises."""
+    for pause in PAUSES_S:
+        try:
+            with told():
+                return ask()
+        except PacsError as error:
+            if not error.passing:
+                raise
+            time.sleep(pause)
+    with told():
+        return ask()
+
+
+def _refusal(status: int, what: str) -> Exception:
+    if status == 404:
+        return NotFoundError("The PACS has no such thing (any more), or its address is not that of DICOMweb.")
+    if status in (401, 403):
+        return PacsError(
+            f"The PACS refuses to {what} (status {status}). Check LESIONLABEL_DICOMWEB_USERNAME and "
+            "LESIONLABEL_DICOMWEB_PASSWORD, and what that user may do.",
+            passing=False,
+        )
+    if 300 <= status < 400:
+        return PacsError(
+            f"The PACS points to another address (status {status}). Serve that one: none is followed.", passing=False
+        )
+    if status in PASSING:
+        return PacsError(f"The PACS could not {what} (status {status}). Try again later.")
+    return PacsError(f"The PACS would not {what} (status {status}). Is its address that of DICOMweb?", passing=False)
+
+
+def _read(answer: httpx.Response, most: int) -> bytes:
+    content = bytearray()
+    for chunk in answer.iter_bytes():
+        content += chunk
+        if len(content) > most:
+            raise PacsError(f"The PACS sent a list of more than {most // 2**20} MiB, so it is not read.", passing=False)
+    return bytes(content)
+
+
+def _parse(content: bytes) -> list[dict[str, Any]]:
+    if not content.strip():
+        return []
+    try:
+        found = json.loads(content)
+    except ValueError:
+        raise PacsError("The PACS answered no DICOM JSON. Is its address that of DICOMweb?", passing=False) from None
+    if isinstance(found, dict):
+        found = [found]
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise PacsError("The PACS answered no DICOM JSON. Is its address that of DICOMweb?", passing=False)
+    return found
