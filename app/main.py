@@ -16,7 +16,9 @@ from lesionlabel.datastore.curated import CuratedDatastore
 from lesionlabel.infers.desk import Desk
 from lesionlabel.infers.dispatch import dispatch
 from lesionlabel.infers.generate import Generate
-from lesionlabel.infers.lesion_classifier import LesionClassifier, LesionClassifierForSlicer
+from lesionlabel.infers.lesion import LesionOutline
+from lesionlabel.infers.lesion_classifier import LesionClassifier
+from lesionlabel.infers.lesion_report import LesionReport
 from lesionlabel.jobs.jobs import Jobs, lesions_of
 from lesionlabel.jobs.schedule import Growth
 from lesionlabel.lesions.errors import InputError
@@ -67,7 +69,8 @@ class LesionLabelApp(MONAILabelApp):
     def init_infers(self) -> dict[str, Any]:
         return {
             "lesion_classifier": LesionClassifier(self.desk),
-            "lesion_classifier_slicer": LesionClassifierForSlicer(self.desk),
+            "lesion": LesionOutline(self.desk),
+            "lesion_report": LesionReport(self.desk, self.curated),
             **{name.replace("gan_", "generate_", 1): Generate(self.synthesis, name) for name in self._of_one_class()},
             "generate": Generate(self.synthesis, ALL_CLASSES),
         }

@@ -13,8 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesionlabel.infers.asked import Asked
-from lesionlabel.infers.notes import PHANTOM_MODEL, SIMULATED, TOO_SMALL_MM, Facts, Refusal, closed_set, display, reader_notes
-from lesionlabel.infers.outline import outline
+from lesionlabel.infers.notes import (
+    PHANTOM_MODEL,
+    SIMULATED,
+    TOO_SMALL_MM,
+    Facts,
+    Refusal,
+    closed_set,
+    display,
+    reader_notes,
+    short_label,
+)
+from lesionlabel.infers.outline import Outlined, outline
 from lesionlabel.lesions.contour import Contour
 from lesionlabel.lesions.densities import LesionDensity, lesion_densities, nearby_vein
 from lesionlabel.lesions.no_lesion import why_no_lesion
@@ -28,12 +38,20 @@ from lesionlabel.registry.classifier import Classifier
 DIAMETER_FACTORS = (0.9, 1.1)
 
 
+@dataclass(frozen=True)
+class Untyped:
+    """Why no model is asked for a type, and the classes that one would choose among."""
+
+    class_names: tuple[str, ...]
+    refusal: Refusal
+
+
 @dataclass(frozen=True, eq=False)
 class Answer:
     """An answer, and what is needed to draw it.
 
     json: what the client gets. contour: in volume's voxels. volume: that was asked about. label: the most probable class,
-    None where no type was given. text: one line to show beside the lesion. entropy: of the probabilities, as a share of
+    None where no type was given. text: a few words to show beside the lesion. entropy: of the probabilities, as a share of
     the largest possible; None where no type was given.
     """
 
@@ -52,37 +70,56 @@ def answer(
 
     phase: of the volume. simulated: whether the volume is the phantom's. Raises OutsideVolumeError and InputError as outline.
     """
-    outlined = outline(volume, asked, segmenter)
+    return describe(volume, outline(volume, asked, segmenter), classifier, phase, asked.override_phase, simulated)
+
+
+def describe(
+    volume: Volume,
+    outlined: Outlined,
+    classifier: Classifier | Untyped,
+    phase: Phase,
+    override_phase: bool = False,
+    simulated: bool = False,
+) -> Answer:
+    """All that is said of a lesion that is outlined already, with its type unless there is a reason against one."""
     contour = outlined.contour
     context = cut_context(volume, contour)
     diameter_mm = contour.diameter_px * volume.geometry.pixel_mm
     density = lesion_densities(volume, contour)
     vein = nearby_vein(volume, contour, phase.aorta_hu)
-    refusal = _refusal(phase, asked.override_phase, diameter_mm, why_no_lesion(volume, contour, density.mean_hu))
-    if refusal is None:
-        probabilities, changes = _probabilities(volume, contour, context, classifier)
-        text = display(classifier.class_names, probabilities)
+    refusal = _refusal(phase, override_phase, diameter_mm, why_no_lesion(volume, contour, density.mean_hu))
+    probabilities, changes = None, None
+    if isinstance(classifier, Untyped):
+        refusal, model = refusal or classifier.refusal, None
     else:
-        probabilities, changes, text = None, None, refusal.line
-    lesion = _lesion(volume, contour, diameter_mm, outlined.how)
+        model = classifier
+        if refusal is None:
+            probabilities, changes = _probabilities(volume, contour, context, classifier)
+    names = classifier.class_names
+    text = refusal.line if refusal else ""
+    short = text
+    if probabilities is not None:
+        text, short = display(names, probabilities), short_label(names, probabilities)
+    lesion = _lesion(volume, contour, diameter_mm, outlined)
     facts = Facts(
-        class_names=classifier.class_names,
-        class_mix=classifier.class_mix,
-        trained_on=classifier.trained_on,
+        class_names=names,
+        class_mix=model.class_mix if model else {},
+        trained_on=model.trained_on if model else None,
         simulated=simulated,
         refusal=refusal,
         phase=phase,
-        phase_overridden=asked.override_phase and phase.refused,
+        phase_overridden=override_phase and phase.refused,
         diameter_mm=diameter_mm,
         slice_index=lesion["slice"],
         density=density,
         vein_hu=vein,
         changes_with_slice=changes,
         padded=_reaches_outside(volume, contour, context),
+        confidence=outlined.confidence,
     )
-    label = None if probabilities is None else classifier.class_names[int(np.argmax(probabilities))]
+    label = None if probabilities is None else names[int(np.argmax(probabilities))]
     json = {
-        "prediction": _prediction(classifier.class_names, probabilities),
+        "prediction": _prediction(names, probabilities),
         "display": text,
         "answered": probabilities is not None,
         "why_not": refusal.why if refusal else None,
@@ -97,19 +134,23 @@ def answer(
             "aorta_hu": phase.aorta_hu,
             "liver_hu": phase.liver_hu,
         },
-        "model": {
-            "version": classifier.version,
-            "sha256": classifier.sha256,
-            "trained_on": classifier.trained_on,
-            "temperature": classifier.temperature,
-            "class_mix": classifier.class_mix,
-        },
+        "model": None if model is None else _model(model),
         "simulated": simulated,
-        "closed_set": closed_set(classifier.class_names),
-        "warnings": [w for w, holds in ((PHANTOM_MODEL, classifier.trained_on == "phantom"), (SIMULATED, simulated)) if holds],
+        "closed_set": closed_set(names),
+        "warnings": [w for w, holds in ((PHANTOM_MODEL, facts.trained_on == "phantom"), (SIMULATED, simulated)) if holds],
         "reader_notes": reader_notes(facts),
     }
-    return Answer(json, contour, volume, label, text, None if probabilities is None else _entropy(probabilities))
+    return Answer(json, contour, volume, label, short, None if probabilities is None else _entropy(probabilities))
+
+
+def _model(classifier: Classifier) -> dict[str, Any]:
+    return {
+        "version": classifier.version,
+        "sha256": classifier.sha256,
+        "trained_on": classifier.trained_on,
+        "temperature": classifier.temperature,
+        "class_mix": classifier.class_mix,
+    }
 
 
 def _refusal(phase: Phase, override: bool, diameter_mm: float, no_lesion: str | None) -> Refusal | None:
@@ -153,14 +194,15 @@ def _prediction(names: tuple[str, ...], probabilities: NDArray[np.float64] | Non
     return [{"idx": i, "label": name, "score": float(probabilities[i])} for i, name in enumerate(names)]
 
 
-def _lesion(volume: Volume, contour: Contour, diameter_mm: float, how: str) -> dict[str, Any]:
+def _lesion(volume: Volume, contour: Contour, diameter_mm: float, outlined: Outlined) -> dict[str, Any]:
     x, y = contour.centre
     points = np.column_stack([contour.points, np.full(len(contour.points), float(contour.slice_index))])
     points = np.vstack([points, [x, y, contour.slice_index]])
     native, lps = volume.to_native(points), volume.geometry.to_lps(points)
     slice_axis = int(np.argmin(np.ptp(native[:-1], axis=0)))
     return {
-        "outlined_by": how,
+        "outlined_by": outlined.how,
+        "confidence": None if outlined.confidence is None else round(outlined.confidence, 2),
         "diameter_mm": round(diameter_mm, 1),
         "slice": round(float(native[-1, slice_axis])),
         "centre_voxel": np.round(native[-1], 2).tolist(),

@@ -21,13 +21,13 @@ WAYS = (
 )
 #: The parameters that are read here.
 PARAMETERS = (
-    "point", "foreground", "center_lps", "points", "diameter_mm", "segment", "label_info", "override_phase", "show",
+    "point", "foreground", "center_lps", "points", "diameter_mm", "segment", "label_info", "override_phase", "whole", "with_type",
 )  # fmt: skip
 #: What stock clients and MONAI Label itself send besides, so that none of it is taken for a misspelt parameter.
 STOCK = frozenset(
-    {"background", "client_id", "description", "device", "image", "label", "label_file", "label_names", "label_tag", "labels",
-     "model", "reset_state", "result_compress", "result_dtype", "result_extension", "result_write_to_file", "roi", "save_label",
-     "session", "session_id", "slice"}
+    {"background", "client_id", "description", "device", "image", "image_id", "label", "label_file", "label_names", "label_tag",
+     "labels", "model", "output", "reset_state", "result_compress", "result_dtype", "result_extension", "result_write_to_file",
+     "roi", "save_label", "session", "session_id", "slice"}
 )  # fmt: skip
 #: Names this alike (difflib's ratio) are taken for each other: "center" and "override" are, "labels" and "label_info" are not.
 ALIKE = 0.7
@@ -58,15 +58,15 @@ def read_request(request: dict[str, Any]) -> Asked:
     Clients send much that means nothing here, which is passed over. Raises InputError when no way or several are given, a value
     is of the wrong kind, or a name is nearly one of ours.
     """
-    _refuse_misspelt(request)
+    refuse_misspelt(request)
     click = _click(request)
-    centre = _point(request["center_lps"], "center_lps") if _given(request, "center_lps") else None
-    ends = _ends(request["points"]) if _given(request, "points") else None
+    centre = read_point(request["center_lps"], "center_lps") if is_given(request, "center_lps") else None
+    ends = _ends(request["points"]) if is_given(request, "points") else None
     label_file = request.get("label_file")
     ways = [name for name, way in (("point", click), ("center_lps", centre), ("points", ends), ("label", label_file)) if way]
     if len(ways) != 1:
         raise InputError(f"{'No lesion was' if not ways else ' and '.join(ways) + ' were all'} given. {WAYS}")
-    diameter = _diameter(request["diameter_mm"]) if _given(request, "diameter_mm") else None
+    diameter = _diameter(request["diameter_mm"]) if is_given(request, "diameter_mm") else None
     if centre is not None and diameter is None:
         raise InputError(f"center_lps needs diameter_mm as well. {WAYS}")
     if diameter is not None and (ends is not None or label_file is not None):
@@ -77,38 +77,41 @@ def read_request(request: dict[str, Any]) -> Asked:
         ends=ends,
         diameter_mm=diameter,
         label_file=label_file if isinstance(label_file, Path) else None,
-        segment=str(request["segment"]) if _given(request, "segment") else None,
+        segment=str(request["segment"]) if is_given(request, "segment") else None,
         label_info=request.get("label_info"),
         override_phase=read_flag(request.get("override_phase", False), "override_phase"),
     )
 
 
-def _refuse_misspelt(request: dict[str, Any]) -> None:
+def refuse_misspelt(request: dict[str, Any]) -> None:
+    """Raise InputError when a parameter's name is nearly one of ours, so that it is not passed over in silence."""
     for name in request:
-        if name in PARAMETERS or name in STOCK or not _given(request, name):
+        if name in PARAMETERS or name in STOCK or not is_given(request, name):
             continue
         meant = difflib.get_close_matches(name.casefold(), PARAMETERS, n=1, cutoff=ALIKE)
         if meant:
             raise InputError(f"Unknown parameter {_short(name)}: did you mean {meant[0]}?")
 
 
-def _given(request: dict[str, Any], name: str) -> bool:
+def is_given(request: dict[str, Any], name: str) -> bool:
+    """Whether the parameter is there and no empty one, as 3D Slicer sends for what is not set."""
     value = request.get(name)
     return not (value is None or value in ("", "0", 0) or (isinstance(value, list | tuple) and len(value) == 0))
 
 
 def _click(request: dict[str, Any]) -> Point | None:
     """point, or the last of foreground, which is one point or 3D Slicer's list of them."""
-    name = "point" if _given(request, "point") else "foreground"
-    if not _given(request, name):
+    name = "point" if is_given(request, "point") else "foreground"
+    if not is_given(request, name):
         return None
     value = request[name]
     if isinstance(value, list | tuple) and isinstance(value[-1], list | tuple):
         value = value[-1]
-    return _point(value, name)
+    return read_point(value, name)
 
 
-def _point(value: Any, name: str) -> Point:
+def read_point(value: Any, name: str) -> Point:
+    """Three finite numbers. Raises InputError; name: what they are called there."""
     try:
         x, y, z = (float(v) for v in value)
     except (TypeError, ValueError):
@@ -121,7 +124,7 @@ def _point(value: Any, name: str) -> Point:
 def _ends(value: Any) -> tuple[Point, Point]:
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise InputError(f"points must be the two ends of a diameter, [[i, j, k], [i, j, k]], got {_short(value)}.")
-    return _point(value[0], "points"), _point(value[1], "points")
+    return read_point(value[0], "points"), read_point(value[1], "points")
 
 
 def _diameter(value: Any) -> float:

@@ -14,12 +14,16 @@ from lesionlabel.imaging.sidecar import sidecar_beside
 from lesionlabel.imaging.store import VolumeStore
 from lesionlabel.imaging.synthetic_register import SyntheticRegister
 from lesionlabel.imaging.synthetic_seen import synthetic_mark_of, synthetic_volume
-from lesionlabel.infers.answer import Answer, answer
+from lesionlabel.infers.answer import Answer, Untyped, answer, describe
 from lesionlabel.infers.asked import Asked
-from lesionlabel.lesions.errors import InputError
+from lesionlabel.infers.marked import Marks
+from lesionlabel.infers.notes import Refusal
+from lesionlabel.infers.outline import Outlined
+from lesionlabel.lesions.errors import InputError, IntegrityError, NoModelError
 from lesionlabel.lesions.phase import Phase, check_phase
 from lesionlabel.lesions.segmenter import RadialSegmenter, Segmenter
 from lesionlabel.lesions.volume import Volume
+from lesionlabel.registry.classifier import Classifier
 from lesionlabel.registry.versions import Versions
 from lesionlabel.settings import Settings
 
@@ -38,6 +42,11 @@ class OpenImage:
     def voxels(self) -> str:
         """The digest of the volume's voxels."""
         return voxels_digest(self.volume)
+
+    @cached_property
+    def marks(self) -> Marks:
+        """What readers have marked in it and not saved yet."""
+        return Marks(self.volume)
 
     @cached_property
     def phase(self) -> Phase:
@@ -83,6 +92,23 @@ class Desk:
         classifier = self.versions.champion()
         image = self.open(path)
         return answer(image.volume, asked, classifier, self.segmenter, image.phase, image.simulated)
+
+    def typing(self) -> Classifier | Untyped:
+        """The serving model, or why there is none to ask: an outline needs no model."""
+        try:
+            return self.versions.champion()
+        except (NoModelError, IntegrityError) as error:
+            return self.untyped("no type: no model serves", f"No type is given: {error}")
+
+    def untyped(self, line: str, why: str) -> Untyped:
+        """No type, for that reason."""
+        return Untyped(tuple(self.settings.classes.names), Refusal(line, why))
+
+    def describe(
+        self, image: OpenImage, outlined: Outlined, classifier: Classifier | Untyped, *, override_phase: bool = False
+    ) -> Answer:
+        """All that is said of a lesion that is outlined already."""
+        return describe(image.volume, outlined, classifier, image.phase, override_phase, image.simulated)
 
     def require_ct(self, path: Path) -> None:
         """Raise InputError unless what was sent can be asked about: a NIfTI or NRRD file, or a folder of those or of one series.

@@ -48,7 +48,7 @@ def dispatch(
         raise InputError("A model's result is not saved with the tag 'final', which is for readers. Use 'original'.")
     if save:
         require_tag(str(tag))
-    file, params = task({**request, "image": str(path)})
+    file, params = task({**request, "image": str(path), "image_id": image_id})
     label = file
     try:
         if params.get("answered"):

@@ -1,17 +1,22 @@
-"""An answer as a file that 3D Slicer opens: a labelled point, or the lesion's outline as a segment."""
+"""Answers as files that 3D Slicer opens: labelled points, or outlines as voxels."""
 
 from __future__ import annotations
 
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
+from lesionlabel import NOT_FOR_CLINICAL_USE
 from lesionlabel.infers.answer import Answer
+from lesionlabel.lesions.contour import Contour
 from lesionlabel.lesions.errors import InputError
+from lesionlabel.lesions.volume import Volume
 
 MASK_EXTENSIONS = (".nrrd", ".nii.gz", ".nii")
 MARKUPS_EXTENSION = ".json"
@@ -21,43 +26,70 @@ SCHEMA = (
 
 
 def draw(answer: Answer, extension: str) -> Path:
-    """Write the answer to a new temporary file; the caller removes it. Raises InputError for an extension that is neither."""
+    """Write one answer to a new temporary file; the caller removes it. Raises InputError for an unknown extension."""
     if extension == MARKUPS_EXTENSION:
-        content = json.dumps(markups(answer)).encode()
-        path = _new_file(extension)
-        path.write_bytes(content)
-        return path
-    if extension in MASK_EXTENSIONS:
-        path = _new_file(extension)
-        sitk.WriteImage(_mask(answer), os.fspath(path), useCompression=True)
-        return path
-    allowed = ", ".join((MARKUPS_EXTENSION, *MASK_EXTENSIONS))
-    raise InputError(f"result_extension {extension!r} is not known. Allowed: {allowed}.")
+        return draw_points([answer])
+    return draw_outlines(answer.volume, [(1, answer.contour)], extension, (MARKUPS_EXTENSION, *MASK_EXTENSIONS))
 
 
-def markups(answer: Answer) -> dict:
-    """A 3D Slicer markups document: one point at the lesion's centre in LPS, labelled with the answer."""
-    point = {
-        "id": "1",
-        "label": answer.text,
-        "description": answer.json["closed_set"],
-        "position": answer.json["lesion"]["centre_lps"],
-        "selected": True,
-        "locked": True,
-        "visibility": True,
-    }
-    node = {"type": "Fiducial", "coordinateSystem": "LPS", "coordinateUnits": "mm", "controlPoints": [point]}
+def draw_points(answers: Sequence[Answer]) -> Path:
+    """Write a labelled point for each answer to a new temporary file; the caller removes it."""
+    path = _new_file(MARKUPS_EXTENSION)
+    path.write_text(json.dumps(markups(answers)), encoding="utf-8")
+    return path
+
+
+def draw_outlines(
+    volume: Volume, outlines: Sequence[tuple[int, Contour]], extension: str, allowed: tuple[str, ...] = MASK_EXTENSIONS
+) -> Path:
+    """Write outlines, each with its voxel value, on the file's own grid to a new temporary file; the caller removes it.
+
+    Raises InputError for an extension that holds no voxels. allowed: what the message then names.
+    """
+    if extension not in MASK_EXTENSIONS:
+        raise InputError(f"result_extension {extension!r} is not known. Allowed: {', '.join(allowed)}.")
+    path = _new_file(extension)
+    sitk.WriteImage(_mask(volume, outlines), os.fspath(path), useCompression=True)
+    return path
+
+
+def markups(answers: Sequence[Answer]) -> dict[str, Any]:
+    """A 3D Slicer markups document: for each answer one point at the lesion's centre in LPS, labelled with its type."""
+    points = [
+        {
+            "id": str(number),
+            "label": answer.text,
+            "description": _description(answer),
+            "position": answer.json["lesion"]["centre_lps"],
+            "selected": True,
+            "locked": True,
+            "visibility": True,
+        }
+        for number, answer in enumerate(answers, start=1)
+    ]
+    node = {"type": "Fiducial", "coordinateSystem": "LPS", "coordinateUnits": "mm", "locked": True, "controlPoints": points}
     return {"@schema": SCHEMA, "markups": [node]}
 
 
-def _mask(answer: Answer) -> sitk.Image:
-    """The outline as value 1 on the file's own grid, uint8."""
-    volume, contour = answer.volume, answer.contour
+def _description(answer: Answer) -> str:
+    """Where the lesion is, as 3D Slicer's slice views say it, its size, and the first thing that a reader has to know."""
+    lesion = answer.json["lesion"]
+    z = lesion["centre_lps"][2]
+    where = (
+        f"{'S' if z >= 0 else 'I'} {abs(z):.1f} mm, slice {lesion['slice']} (counted from 0), {lesion['diameter_mm']} mm across"
+    )
+    said = [f"{where}. {answer.json['display'][:1].upper()}{answer.json['display'][1:]}.", answer.json["why_not"]]
+    return " ".join(filter(None, [*said, answer.json["closed_set"], *answer.json["warnings"], NOT_FOR_CLINICAL_USE]))
+
+
+def _mask(volume: Volume, outlines: Sequence[tuple[int, Contour]]) -> sitk.Image:
+    """The outlines on the file's own grid, uint8."""
     _, rows, columns = volume.geometry.shape
-    y, x = np.nonzero(contour.mask(rows, columns))
-    native = np.rint(volume.to_native(np.column_stack([x, y, np.full(x.size, contour.slice_index)]))).astype(int)
     voxels = np.zeros(volume.native.shape, dtype=np.uint8)
-    voxels[native[:, 2], native[:, 1], native[:, 0]] = 1
+    for value, contour in outlines:
+        y, x = np.nonzero(contour.mask(rows, columns))
+        native = np.rint(volume.to_native(np.column_stack([x, y, np.full(x.size, contour.slice_index)]))).astype(int)
+        voxels[native[:, 2], native[:, 1], native[:, 0]] = value
     image = sitk.GetImageFromArray(voxels)
     spacing = np.asarray(volume.native.spacing)
     image.SetSpacing(spacing.tolist())

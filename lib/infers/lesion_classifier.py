@@ -1,4 +1,4 @@
-"""The inference task `lesion_classifier`, and the same for 3D Slicer's stock module, which lists no classifiers."""
+"""The inference task `lesion_classifier`: the type of a lesion, however it is given. For REST: 3D Slicer lists no classifiers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from lesionlabel.infers.asked import read_request
 from lesionlabel.infers.desk import Desk
 from lesionlabel.infers.drawing import MARKUPS_EXTENSION, draw
 
-#: What 3D Slicer can show of an answer, and the file that does it; the first is the default.
-SHOW = {"type": MARKUPS_EXTENSION, "outline": ".nrrd"}
 DESCRIPTION = "Type of a focal liver lesion on portal-venous CT, from a point, a diameter or a label. Not for clinical use."
 
 
@@ -41,26 +39,6 @@ class LesionClassifier(InferTask):
         answer = self.desk.answer(Path(request["image"]), read_request(request))
         file = None
         if request.get("result_write_to_file", True) is not False:
-            file = str(draw(answer, self.extension(request)))
+            file = str(draw(answer, str(request.get("result_extension") or MARKUPS_EXTENSION)))
         names = {} if answer.label is None else {"label_names": {answer.label: 1}}
         return file, {**answer.json, **names, "entropy": answer.entropy, "latencies": {"total": time.perf_counter() - start}}
-
-    def extension(self, request: dict[str, Any]) -> str:
-        """The ending of the answer's file."""
-        return str(request.get("result_extension") or MARKUPS_EXTENSION)
-
-
-class LesionClassifierForSlicer(LesionClassifier):
-    """Listed by the stock module under SmartEdit: a click gives the type as a labelled point, or the outline.
-
-    That module always asks for a .nrrd file; what comes back is chosen in its options table instead.
-    """
-
-    def __init__(self, desk: Desk) -> None:
-        super().__init__(desk)
-        self.type = InferType.DEEPGROW
-        self._config["show"] = list(SHOW)
-
-    def extension(self, request: dict[str, Any]) -> str:
-        show = request.get("show", "type")
-        return SHOW.get(show if isinstance(show, str) else "type", MARKUPS_EXTENSION)

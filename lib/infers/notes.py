@@ -19,6 +19,8 @@ PHANTOM_MODEL = "The serving model was trained on simulated images only: its ans
 SIMULATED = "This image is simulated or synthetic: it is no patient's."
 #: Classes whose probabilities are this close to the highest are named with it.
 CLOSE = 0.05
+#: An outline with a lower expected Dice is to be checked.
+UNSURE = 0.7
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,15 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that the notes are made from. refusal: None where a type is given."""
+    """All that the notes are made from.
+
+    refusal: None where a type is given. class_mix, trained_on: the model's, {} and None where none was asked. confidence: the
+    Dice that the segmenter expects of the outline, None where it cannot say.
+    """
 
     class_names: tuple[str, ...]
     class_mix: dict[str, float]
-    trained_on: str
+    trained_on: str | None
     simulated: bool
     refusal: Refusal | None
     phase: Phase
@@ -46,6 +52,7 @@ class Facts:
     vein_hu: float | None
     changes_with_slice: bool | None
     padded: bool
+    confidence: float | None = None
 
 
 def closed_set(names: tuple[str, ...]) -> str:
@@ -73,6 +80,12 @@ def display(names: tuple[str, ...], probabilities: NDArray[np.float64]) -> str:
     return _listed([f"{names[i]} ({percent})" for i, percent in zip(close, shown, strict=True)], "or")
 
 
+def short_label(names: tuple[str, ...], probabilities: NDArray[np.float64]) -> str:
+    """As display, but as short as a point's label in an image has to be: "metastasis 85 %"."""
+    text = display(names, probabilities).replace(", about ", " ").replace(", over ", " over ").replace(", under ", " under ")
+    return text.replace("about ", "").replace(" each", "")
+
+
 def reader_notes(facts: Facts) -> list[str]:
     """Every note that holds, the closed set first."""
     notes = [closed_set(facts.class_names), NOT_CLINICAL]
@@ -82,6 +95,9 @@ def reader_notes(facts: Facts) -> list[str]:
         notes.append(f"The phase check was overridden. It said: {facts.phase.sentence}")
     elif not facts.phase.refused:
         notes.append(facts.phase.sentence)
+    if facts.confidence is not None:
+        check = " Check it." if facts.confidence < UNSURE else ""
+        notes.append(f"The outline is the computer's; the Dice to expect of it is {facts.confidence:.2f} (1 is perfect).{check}")
     if facts.trained_on == "phantom":
         notes.append(PHANTOM_MODEL)
     if facts.simulated:
@@ -95,8 +111,9 @@ def reader_notes(facts: Facts) -> list[str]:
         notes.append("Changes with slice: the type is another in the next slices or with a diameter 10 % smaller or larger.")
     if facts.padded:
         notes.append("The lesion lies at the edge of the image; the tissue beyond it is not known.")
-    mix = ", ".join(f"{name} {100 * share:.0f} %" for name, share in facts.class_mix.items())
-    notes.append(f"Probabilities assume this mix of lesions: {mix}.")
+    if facts.class_mix:
+        mix = ", ".join(f"{name} {100 * share:.0f} %" for name, share in facts.class_mix.items())
+        notes.append(f"Probabilities assume this mix of lesions: {mix}.")
     return notes
 
 

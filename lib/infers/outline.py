@@ -16,7 +16,7 @@ from lesionlabel.lesions.errors import InputError, OutsideVolumeError
 from lesionlabel.lesions.segmenter import Clicks, Segmenter
 from lesionlabel.lesions.volume import Volume
 
-How = Literal["segmented from a click", "circle of the given diameter", "two points", "label file"]
+How = Literal["segmented from a click", "circle of the given diameter", "two points", "label file", "saved by a reader"]
 
 #: Segments or parts that a message names; a noisy label has thousands.
 MOST_NAMED = 8
@@ -24,10 +24,14 @@ MOST_NAMED = 8
 
 @dataclass(frozen=True, eq=False)
 class Outlined:
-    """A lesion's contour in its volume's voxels, and how it came about."""
+    """A lesion's contour in its volume's voxels, and how it came about.
+
+    confidence: the Dice that the segmenter expects of it, None where it cannot say or drew nothing.
+    """
 
     contour: Contour
     how: How
+    confidence: float | None = None
 
 
 def outline(volume: Volume, asked: Asked, segmenter: Segmenter) -> Outlined:
@@ -49,7 +53,7 @@ def outline(volume: Volume, asked: Asked, segmenter: Segmenter) -> Outlined:
     _, _, k = volume.require_tissue(index)
     if asked.diameter_mm is None:
         found = segmenter.segment(volume, Clicks((tuple(index),)))
-        return Outlined(found.contour, "segmented from a click")
+        return Outlined(found.contour, "segmented from a click", found.confidence)
     circle = contour_from_circle(index[:2], asked.diameter_mm / volume.geometry.pixel_mm, k)
     return Outlined(circle, "circle of the given diameter")
 

@@ -45,7 +45,7 @@ def infer(
         raise InputError("output=dicom_seg needs a DICOMweb studies source; allowed here: json, image, all.")
     asked = read_params(params)
     request: dict[str, Any] = {key: value for key, value in asked.items() if key not in RESERVED}
-    request |= {"model": model, "result_write_to_file": output != ResultType.json}
+    request |= {"model": model, "output": output and output.value, "result_write_to_file": output != ResultType.json}
     # What was uploaded goes with the folder, also when the question cannot be answered.
     with tempfile.TemporaryDirectory(prefix="lesionlabel-") as uploads:
         if running_app().needs_image(model):

@@ -1,4 +1,5 @@
 import json
+import re
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ import SimpleITK as sitk
 from lesionlabel.datastore.answers import AnswerLog
 from lesionlabel.datastore.curated import CuratedDatastore
 from lesionlabel.infers.dispatch import dispatch
-from lesionlabel.infers.lesion_classifier import LesionClassifier, LesionClassifierForSlicer
+from lesionlabel.infers.lesion_classifier import LesionClassifier
 from lesionlabel.lesions.errors import InputError, NotFoundError
 
 CYST = {"point": [35, 45, 12], "diameter_mm": 28}
@@ -31,7 +32,10 @@ def test_by_default_a_labelled_point_that_slicer_opens_comes_with_the_answer(des
     made.append(file)
     [node] = json.loads(Path(file).read_text())["markups"]
     assert (node["type"], node["coordinateSystem"]) == ("Fiducial", "LPS")
-    assert node["controlPoints"][0]["label"] == found["display"]
+    point = node["controlPoints"][0]
+    assert point["label"].replace(" ", "") == re.sub(r"[, ]|about|each", "", found["display"])
+    assert point["description"].startswith("S 66.0 mm, slice 12 (counted from 0), 28.0 mm across.")
+    assert found["closed_set"] in point["description"]
     assert node["controlPoints"][0]["position"] == pytest.approx([-26, -6, 66], abs=0.01)
     assert file.endswith(".json")
 
@@ -63,25 +67,6 @@ def test_no_file_is_made_when_only_json_is_wanted(desk, ct):
     file, found = LesionClassifier(desk)({**CYST, "image": str(ct), "result_write_to_file": False})
     assert file is None
     assert found["answered"]
-
-
-def test_slicers_task_shows_the_type_or_the_outline_whatever_file_slicer_names(desk, ct, made):
-    task = LesionClassifierForSlicer(desk)
-    asked = {"foreground": [[35, 45, 12]], "image": str(ct), "result_extension": ".nrrd", "label": "cyst"}
-    for show, ending in ((None, ".json"), ("type", ".json"), ("outline", ".nrrd"), (["type", "outline"], ".json")):
-        file, _ = task({**asked, **({} if show is None else {"show": show})})
-        assert file is not None
-        made.append(file)
-        assert file.endswith(ending)
-    assert task.info()["type"] == "deepgrow"
-
-
-def test_options_are_of_the_kinds_that_slicers_table_can_show(desk):
-    for task in (LesionClassifier(desk), LesionClassifierForSlicer(desk)):
-        for value in task.info()["config"].values():
-            assert isinstance(value, bool | int | float | str) or (
-                isinstance(value, list) and all(isinstance(v, str) for v in value)
-            )
 
 
 @pytest.fixture
