@@ -96,7 +96,7 @@ def quiet_pydicom() -> Iterator[None]:
         yield
 
 
-def read_dataset(path: Path, tags: list[int | str] | None = None) -> FileDataset:
+def read_dataset(path: Path, tags: list[int | str] | None = None, *, pixels: bool = True) -> FileDataset:
     """The DICOM data set in a file, with or without the 128-byte preamble; without pixels where tags are given.
 
     Raises InputError when the file is no DICOM file or is damaged.
@@ -104,7 +104,8 @@ def read_dataset(path: Path, tags: list[int | str] | None = None) -> FileDataset
     numbers = None if tags is None else [int(Tag(tag)) for tag in tags]
     with quiet_pydicom():
         try:
-            return pydicom.dcmread(path, stop_before_pixels=tags is not None, specific_tags=numbers, force=_lacks_preamble(path))
+            headers_only = tags is not None or not pixels
+            return pydicom.dcmread(path, stop_before_pixels=headers_only, specific_tags=numbers, force=_lacks_preamble(path))
         except InvalidDicomError:
             raise InputError("It is no DICOM, NIfTI or NRRD file.") from None
         except UNREADABLE as error:

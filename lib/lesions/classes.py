@@ -14,7 +14,7 @@ from lesionlabel.lesions.errors import InputError, UnknownClassError
 class LesionClass:
     """One lesion type.
 
-    name: as in labels and answers. snomed: SNOMED CT concept id. meaning: that concept's name.
+    name: as in labels and answers. snomed: SNOMED CT concept id, "" where there is none. meaning: that concept's name.
     benign: whether calling a malignant lesion this is the error that harms. colour: RGB in 0-255, for segments.
     """
 
@@ -75,7 +75,7 @@ DEFAULT_CLASSES = ClassList(
 
 
 def read_classes(path: Path) -> ClassList:
-    """The class list in a TOML file of [[class]] tables with name, snomed, meaning, benign and colour.
+    """The class list in a TOML file of [[class]] tables with name, benign, colour, and where it has them snomed and meaning.
 
     Raises InputError when the file cannot be read or a table lacks a key.
     """
@@ -93,12 +93,13 @@ def read_classes(path: Path) -> ClassList:
                 raise ValueError(f"colour {table['colour']} is not within 0 to 255")
             if not isinstance(table["benign"], bool):
                 raise TypeError(f"benign must be true or false without quotes, not {table['benign']!r}")
-            classes.append(
-                LesionClass(str(table["name"]), str(table["snomed"]), str(table["meaning"]), table["benign"], (red, green, blue))
-            )
+            name, snomed = str(table["name"]), str(table.get("snomed", ""))
+            if snomed and not (snomed.isascii() and snomed.isdigit() and len(snomed) <= 18):
+                raise ValueError(f"snomed {snomed!r} is no SNOMED CT concept id, which has up to 18 digits")
+            classes.append(LesionClass(name, snomed, str(table.get("meaning", name)), table["benign"], (red, green, blue)))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"Class {number} in {path} is not complete ({error!r}): "
-                "each [[class]] needs name, snomed, meaning, benign and colour = [r, g, b]."
+                "each [[class]] needs name, benign and colour = [r, g, b], and should have snomed and meaning."
             ) from error
     return ClassList(tuple(classes))
