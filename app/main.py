@@ -61,7 +61,7 @@ class LesionLabelApp(MONAILabelApp):
                 "Studies on a DICOMweb server are not supported yet. Import the series into a folder and serve that."
             )
         studies = Path(self.studies).resolve()
-        self.answers = AnswerLog(studies / "labels" / "history" / "answers")
+        self.answers = AnswerLog.of_studies(studies)
         curator = Curator(self.desk.store.open, self.settings.classes, self.answers)
         self.curated = CuratedDatastore(studies, curator, self.desk.recognise_synthetic, self.desk.require_ct)
         return self.curated

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lesionlabel.datastore.names import require_id
+from lesionlabel.datastore.names import HISTORY, require_id
 from lesionlabel.lesions.files import write_atomically
 
 ANYONE = "anyone"
@@ -22,6 +22,11 @@ class AnswerLog:
         self.folder = folder
         self._lock = threading.Lock()
         self._known: dict[str, dict[str, Any]] = {}
+
+    @classmethod
+    def of_studies(cls, studies: Path) -> AnswerLog:
+        """The log of a studies folder."""
+        return cls(studies / "labels" / HISTORY / "answers")
 
     @cached_property
     def unstored(self) -> AnswerLog:

@@ -16,6 +16,7 @@ from lesionlabel.imaging.synthetic_register import SyntheticRegister
 from lesionlabel.imaging.synthetic_seen import synthetic_volume
 from lesionlabel.lesions.classes import ClassList
 from lesionlabel.lesions.cohort import Cohort, CohortLesion
+from lesionlabel.lesions.consensus import Agreement, Settled
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.lesions.lesion import Lesion
 from lesionlabel.lesions.roi import cut_context
@@ -29,26 +30,40 @@ ACTIVE_LEARNING = frozenset({"most_informative"})
 
 
 def curated_lesions(datastore: CuratedDatastore, classes: ClassList) -> dict[str, list[Lesion]]:
-    """The lesions of the current final labels by image id.
+    """The lesions that count by image id, as counted_lesions finds them."""
+    found = counted_lesions(datastore, classes)
+    return {image_id: [one.lesion for one in settled if one.lesion is not None] for image_id, settled in found.items()}
 
-    Those of a class that is not configured, and those in images that a generator made, are left out, and counted.
+
+def counted_lesions(datastore: CuratedDatastore, classes: ClassList) -> dict[str, list[Settled]]:
+    """The lesions of the final labels whose class counts, by image id, with what each reader said.
+
+    Left out, and counted in the log: those on which readers differ and nobody decided, those of a class that is not configured,
+    and those in images that a generator made.
     """
-    found: dict[str, list[Lesion]] = {}
+    found: dict[str, list[Settled]] = {}
     others: Counter[str] = Counter()
-    synthetic = 0
+    synthetic = disputed = 0
     for image_id in datastore.get_labeled_images():
-        records = datastore.get_label_info(image_id, FINAL).get("lesions", [])
         if datastore.is_generated(image_id):
-            synthetic += len(records)
+            synthetic += len(datastore.get_label_info(image_id, FINAL).get("lesions", []))
             continue
-        for record in records:
-            lesion = Lesion.from_json(record)
-            if lesion.label in classes.names:
-                found.setdefault(image_id, []).append(lesion)
+        for settled in datastore.readings.settled(image_id):
+            lesion = settled.lesion
+            if lesion is None:
+                disputed += settled.agreement is Agreement.OPEN
+            elif lesion.label in classes.names:
+                found.setdefault(image_id, []).append(settled)
             else:
                 others[lesion.label] += 1
     if synthetic:
         logger.warning("%d lesion(s) in synthetic images are left out: they are no patients'.", synthetic)
+    if disputed:
+        logger.warning(
+            "%d lesion(s) on which readers differ are left out until somebody decides: "
+            "'lesionlabel readers disagreements' lists them.",
+            disputed,
+        )
     for label, count in sorted(others.items()):
         logger.warning("%d curated lesion(s) of the class %r are left out: it is not in the class list.", count, label)
     return found
@@ -79,7 +94,7 @@ def cohort_of(datastore: CuratedDatastore, store: VolumeStore, classes: ClassLis
     kind: take only lesions of patients, or only of the phantom. Raises InputError when both are there and none is chosen,
     or when there is no curated lesion.
     """
-    lesions = curated_lesions(datastore, classes)
+    lesions = counted_lesions(datastore, classes)
     sidecars = {image_id: read_sidecar(datastore.studies, image_id) for image_id in lesions}
     simulated = {image_id for image_id, sidecar in sidecars.items() if sidecar.simulated}
     counts = {
@@ -98,7 +113,7 @@ def cohort_of(datastore: CuratedDatastore, store: VolumeStore, classes: ClassLis
         wanted = "" if kind is None else f" of the kind {kind!r} (there are {counts})"
         raise InputError(
             f"There is no curated lesion{wanted} in the studies folder. "
-            "Save labels whose segments are named by class with the tag 'final' first."
+            "Save labels whose segments are named by class with the tag 'final' first, and decide where readers differ."
         )
     return _cut(datastore, store, classes, chosen)
 
@@ -111,24 +126,30 @@ def consecutive_cohort(
     What active learning offers is what a model is unsure of, and says nothing about usual cases. A label that was saved again is
     taken as it was saved last.
     """
-    chosen: dict[str, list[Lesion]] = {}
-    for image_id, found in curated_lesions(datastore, classes).items():
+    chosen: dict[str, list[Settled]] = {}
+    for image_id, found in counted_lesions(datastore, classes).items():
         offered_by = set(datastore.get_image_info(image_id).get("strategy", {}))
         if offered_by & ACTIVE_LEARNING or read_sidecar(datastore.studies, image_id).simulated != (kind == "phantom"):
             continue
-        blind = [x for x in found if x.saw_model is False and datetime.fromisoformat(x.curated_at) > since]
+        blind = [x for x in found if x.lesion is not None and _blind_since(x.lesion, since)]
         if blind:
             chosen[image_id] = blind
     return _cut(datastore, store, classes, chosen)
 
 
-def _cut(datastore: CuratedDatastore, store: VolumeStore, classes: ClassList, chosen: dict[str, list[Lesion]]) -> Cohort:
+def _blind_since(lesion: Lesion, since: datetime) -> bool:
+    return lesion.saw_model is False and datetime.fromisoformat(lesion.curated_at) > since
+
+
+def _cut(datastore: CuratedDatastore, store: VolumeStore, classes: ClassList, chosen: dict[str, list[Settled]]) -> Cohort:
     """The lesions, by image, with the context that each ROI is cut from."""
     members = []
     for image_id, found in sorted(chosen.items()):
         patient = read_sidecar(datastore.studies, image_id).patient
         volume = store.open(Path(datastore.get_image_uri(image_id)))
-        for lesion in found:
+        for settled in found:
+            lesion = settled.lesion
+            assert lesion is not None
             members.append(
                 CohortLesion(
                     lesion_id=lesion.lesion_id,
@@ -137,6 +158,8 @@ def _cut(datastore: CuratedDatastore, store: VolumeStore, classes: ClassList, ch
                     context=cut_context(volume, lesion.contour),
                     proof=lesion.proof,
                     saw_model=lesion.saw_model,
+                    readers=settled.readers,
+                    agreement=settled.agreement,
                 )
             )
     return Cohort(tuple(members), tuple(classes.names))

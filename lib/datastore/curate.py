@@ -20,6 +20,7 @@ from lesionlabel.lesions.contour import Contour
 from lesionlabel.lesions.curation import findings_from_mask
 from lesionlabel.lesions.errors import InputError, UnknownClassError
 from lesionlabel.lesions.lesion import Lesion, Proof, parse_proof
+from lesionlabel.lesions.readings import OTHER, OTHER_NAMES
 from lesionlabel.lesions.volume import Volume
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class Curator:
         result: dict[str, Any] = {
             "reader": reader,
             "curated_at": now.isoformat(timespec="seconds"),
-            "saw_model": _stated(info),
+            "saw_model": True if info.get("saw_model") is True else None,
             "proof": str(Proof.SINGLE_READER),
             "lesions": [],
             "questions": [],
@@ -57,8 +58,9 @@ class Curator:
         try:
             result["proof"] = str(parse_proof(str(info["proof"]))) if info.get("proof") else result["proof"]
             volume = self.open_volume(image)
+            # A client is believed that the reader saw the answer. That the reader did not, only the log can say.
             if result["saw_model"] is None:
-                result["saw_model"] = self._saw_model(image_id, volume, info.get("client_id"))
+                result["saw_model"] = saw_model(self.answers, image_id, volume, info.get("client_id"))
             if is_markups(label):
                 require_markups(label)
                 raise InputError("Markups hold no segments.")
@@ -90,21 +92,21 @@ class Curator:
                 curated_at=result["curated_at"],
                 saw_model=result["saw_model"],
             )
-            result["lesions"].append({**lesion.to_json(), "volume_mm3": round(finding.volume_mm3, 1)})
+            measured = {
+                "volume_mm3": round(finding.volume_mm3, 1),
+                "spacing_mm": [round(mm, 5) for mm in volume.geometry.spacing],
+            }
+            result["lesions"].append({**lesion.to_json(), **measured})
         for question in questions:
             slice_index = question.slice_index + first_slice
             result["questions"].append({"label": question.label, "slice": slice_index, "reason": question.reason})
         return result
 
-    def _saw_model(self, image_id: str, volume: Volume, client_id: Any) -> bool | None:
-        """Whether the reader was shown an answer for the image, or for the same voxels before they were stored."""
-        saw = (self.answers.saw(image_id, client_id), self.answers.unstored.saw(voxels_digest(volume), client_id))
-        return True if True in saw else None if None in saw else False
 
-
-def _stated(info: dict[str, Any]) -> bool | None:
-    stated = info.get("saw_model")
-    return stated if isinstance(stated, bool) else None
+def saw_model(answers: AnswerLog, image_id: str, volume: Volume, client_id: Any) -> bool | None:
+    """Whether that client was shown an answer for the image, or for the same voxels before they were stored; as AnswerLog.saw."""
+    saw = (answers.saw(image_id, client_id), answers.unstored.saw(voxels_digest(volume), client_id))
+    return True if True in saw else None if None in saw else False
 
 
 def reader_of(info: dict[str, Any]) -> str:
@@ -122,6 +124,16 @@ def _name_by_class(segments: Segments, one_class: Any) -> Segments:
     return Segments(segments.mask, segments.start, {v: segments.names.get(v, one_class) for v in segments.values})
 
 
+def class_or_other(name: str, classes: ClassList) -> str:
+    """The class of that name, or OTHER for the reader's choice of none of them. Raises UnknownClassError for any other name."""
+    try:
+        return classes.names[classes.index(name)]
+    except UnknownClassError:
+        if " ".join(name.split()).casefold() in OTHER_NAMES:
+            return OTHER
+        raise
+
+
 def _known_classes(segments: Segments, classes: ClassList) -> tuple[dict[int, str], list[dict[str, Any]]]:
     """Value -> class name for the segments named by class, and the others with the reason they are only stored."""
     known: dict[int, str] = {}
@@ -131,7 +143,7 @@ def _known_classes(segments: Segments, classes: ClassList) -> tuple[dict[int, st
         try:
             if name is None:
                 raise UnknownClassError(f"The segment with value {value} has no name. Send label_info [{{name, idx}}].")
-            known[value] = classes.names[classes.index(name)]
+            known[value] = class_or_other(name, classes)
         except UnknownClassError as error:
             strange.append({"value": value, "name": name, "reason": f"Kept as stored, not used for training: {error}"})
     return known, strange

@@ -17,6 +17,7 @@ from lesionlabel.datastore.index import FINAL, FollowedDatastore, Recognise, mar
 from lesionlabel.datastore.info import storable
 from lesionlabel.datastore.markups import is_markups
 from lesionlabel.datastore.names import IMAGE_EXTENSIONS, require_extension, require_id, require_tag, split_extension
+from lesionlabel.datastore.readings import Readings
 from lesionlabel.datastore.segments import LabelError
 from lesionlabel.datastore.synthetic_shelf import SyntheticShelf
 from lesionlabel.imaging.synthetic import is_synthetic_name, not_a_patients
@@ -58,6 +59,7 @@ class CuratedDatastore(FollowedDatastore):
     ) -> None:
         super().__init__(studies, recognise)
         self.shelf = SyntheticShelf(self.studies / ".synthetic")
+        self.readings = Readings(self.history, self._final_info, self._file_lock)
         self._curate = curate
         self._check = check
 
@@ -214,6 +216,10 @@ class CuratedDatastore(FollowedDatastore):
             changed = DataModel(ext=label.ext, info={**label.info, **storable(info)})
             self._set_label(objects, label_id, label_tag, changed)
             self._keep_current(objects[label_id], label_id, label_tag, "info changed")
+
+    def _final_info(self, image_id: str) -> dict[str, Any] | None:
+        label = self._require_image(image_id).labels.get(FINAL)
+        return None if label is None else label.info
 
     def _require_image(self, image_id: str) -> ImageLabelModel:
         self._follow_files()

@@ -16,6 +16,8 @@ from lesionlabel.lesions.files import sync
 RECORD = "record.json"
 #: The event of a label that was kept and never became current.
 REFUSED = "refused"
+#: The events of a label that was taken out of use, alone or with its image.
+REMOVED = ("removed", "image removed", "image replaced")
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,10 @@ class History:
     def labels(self, tag: str, image_id: str) -> list[Version]:
         """Versions of a label, oldest first."""
         return self._read(self.folder / "labels" / tag / image_id)
+
+    def label_stamps(self, tag: str, image_id: str) -> tuple[str, ...]:
+        """When the versions of a label were kept, oldest first: the names of their folders, which never change."""
+        return tuple(folder.name for folder in self._folders(self.folder / "labels" / tag / image_id))
 
     def images(self, image_id: str) -> list[Version]:
         """Earlier versions of an image, oldest first."""
@@ -90,7 +96,7 @@ class History:
     def _place(self, staging: Path, parent: Path, now: datetime) -> Path:
         """Rename staging to the time, with a number where two fall together."""
         staging.chmod(0o755)
-        stamp = now.strftime("%Y%m%dT%H%M%S.%fZ")
+        stamp = stamp_of(now)
         for number in range(10_000):
             folder = parent / (stamp if number == 0 else f"{stamp}-{number:04d}")
             try:
@@ -103,14 +109,21 @@ class History:
         raise OSError(f"Too many versions within one microsecond in {parent}.")
 
     def _read(self, parent: Path) -> list[Version]:
-        if not parent.is_dir():
-            return []
         versions = []
-        for folder in sorted(path for path in parent.iterdir() if not path.name.startswith(".")):
+        for folder in self._folders(parent):
             record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
             file = folder / record["file"] if record["file"] else None
             versions.append(Version(folder, file, record["info"], record["event"], record["sha256"]))
         return versions
+
+    @staticmethod
+    def _folders(parent: Path) -> list[Path]:
+        return sorted(path for path in parent.iterdir() if not path.name.startswith(".")) if parent.is_dir() else []
+
+
+def stamp_of(when: datetime) -> str:
+    """A moment in UTC as a name that sorts by time."""
+    return when.strftime("%Y%m%dT%H%M%S.%fZ")
 
 
 def sha256_of(file: Path) -> str:

@@ -17,6 +17,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from lesionlabel.lesions.consensus import Agreement
 from lesionlabel.lesions.errors import InputError, IntegrityError
 from lesionlabel.lesions.files import write_atomically
 from lesionlabel.lesions.lesion import Proof, parse_proof
@@ -29,7 +30,10 @@ PHANTOM_PREFIX = "phantom-"
 
 @dataclass(frozen=True, eq=False)
 class CohortLesion:
-    """A curated lesion ready for training. patient: pseudonym, never a name or an identifier. saw_model: as in Lesion."""
+    """A curated lesion ready for training. patient: pseudonym, never a name or an identifier. saw_model: as in Lesion.
+
+    readers: how many have read its volume. agreement: how it was settled which class counts; both as in Settled.
+    """
 
     lesion_id: str
     patient: str
@@ -37,10 +41,14 @@ class CohortLesion:
     context: Context
     proof: Proof = Proof.SINGLE_READER
     saw_model: bool | None = None
+    readers: int = 1
+    agreement: Agreement = Agreement.ONE_READER
 
     def record(self) -> dict[str, Any]:
         """Everything but the pixels, as JSON, with the pixels' hash."""
         context = self.context
+        # Only where there were several: the hashes of cohorts from before there could be stay the same.
+        several = {} if self.readers == 1 else {"readers": self.readers, "agreement": str(self.agreement)}
         return {
             "lesion_id": self.lesion_id,
             "patient": self.patient,
@@ -54,6 +62,7 @@ class CohortLesion:
             "padded": context.padded,
             "margin_px": context.margin_px,
             "pixels": hashlib.sha256(np.ascontiguousarray(context.hu, dtype="<f4").tobytes()).hexdigest(),
+            **several,
         }
 
 
@@ -159,6 +168,8 @@ def _rebuild(header: dict[str, Any], pixels: NDArray[np.float32]) -> Cohort:
                 context=context,
                 proof=parse_proof(record["proof"]),
                 saw_model=record["saw_model"],
+                readers=int(record.get("readers", 1)),
+                agreement=Agreement(record.get("agreement", Agreement.ONE_READER)),
             )
         )
     if start != len(pixels):

@@ -8,4 +8,5 @@ from monailabel.endpoints.user.auth import RBAC
 
 USER = Depends(RBAC(host.MONAI_LABEL_AUTH_ROLE_USER))
 ANNOTATOR = Depends(RBAC(host.MONAI_LABEL_AUTH_ROLE_ANNOTATOR))
+REVIEWER = Depends(RBAC(host.MONAI_LABEL_AUTH_ROLE_REVIEWER))
 ADMIN = Depends(RBAC(host.MONAI_LABEL_AUTH_ROLE_ADMIN))

@@ -7,6 +7,7 @@ from typing import Any, Protocol, cast
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.sessions import Sessions
 
+from lesionlabel.datastore.answers import AnswerLog
 from lesionlabel.datastore.curated import CuratedDatastore
 from lesionlabel.infers.desk import Desk
 from lesionlabel.jobs.jobs import Jobs
@@ -19,6 +20,7 @@ class RunningApp(Protocol):
     """What app/main.py's class offers beside MONAI Label's own methods."""
 
     settings: Settings
+    answers: AnswerLog
     desk: Desk
     jobs: Jobs
     growth: Growth

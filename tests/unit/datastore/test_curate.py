@@ -39,9 +39,16 @@ def test_each_component_of_a_class_becomes_a_lesion_with_reader_time_and_proof(c
 
 
 def test_other_names_are_kept_and_reported_not_trained(curate):
-    result = curate({"cyst": 1, "metastasis": 2}, label_info=named("cyst", "Other / none of these"))
+    result = curate({"cyst": 1, "metastasis": 2}, label_info=named("cyst", "Abscess"))
     assert [lesion["label"] for lesion in result["lesions"]] == ["cyst"]
-    assert [entry["name"] for entry in result["not_curated"]] == ["Other / none of these"]
+    assert [entry["name"] for entry in result["not_curated"]] == ["Abscess"]
+
+
+@pytest.mark.parametrize("name", ["Other / none of these", "other", "None of  these"])
+def test_none_of_the_classes_is_a_readers_decision(curate, name):
+    result = curate({"cyst": 1, "metastasis": 2}, label_info=named("cyst", name))
+    assert [lesion["label"] for lesion in result["lesions"]] == ["cyst", "other"]
+    assert result["not_curated"] == []
 
 
 def test_segments_without_names_are_reported_or_take_the_class_given_for_all(curate):
@@ -75,13 +82,16 @@ def test_an_image_that_is_no_ct_is_said(curate, tmp_path):
     assert "stored" in curate({"cyst": 1}, image=tmp_path / "broken.nii.gz")["curation_problem"]
 
 
-def test_whether_the_answer_was_seen_is_stated_known_or_left_open(curate, answers):
+def test_that_the_answer_was_seen_is_known_or_stated_and_that_it_was_not_is_never_taken_on_a_clients_word(curate, answers):
     assert curate({"cyst": 1}, client_id="r")["saw_model"] is False
+    assert curate({"cyst": 1}, client_id="r", saw_model=False)["saw_model"] is False
+    assert curate({"cyst": 1}, client_id="r", saw_model=True)["saw_model"] is True
     answers.record("ct", "other reader", "v1", 0.4)
     assert curate({"cyst": 1}, client_id="r")["saw_model"] is None
+    assert curate({"cyst": 1}, client_id="r", saw_model=False)["saw_model"] is None
     answers.record("ct", "r", "v1", 0.4)
     assert curate({"cyst": 1}, client_id="r")["saw_model"] is True
-    assert curate({"cyst": 1}, client_id="r", saw_model=False)["saw_model"] is False
+    assert curate({"cyst": 1}, client_id="r", saw_model=False)["saw_model"] is True
 
 
 def test_a_damaged_sidecar_is_said_without_the_servers_folders_and_never_raised(curate, tmp_path):
