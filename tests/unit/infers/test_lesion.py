@@ -1,6 +1,7 @@
 """The model `lesion`: every point, box and option that 3D Slicer and OHIF send changes the outline as a reader expects."""
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -9,30 +10,10 @@ from scipy import ndimage
 
 from lesionlabel.infers.desk import Desk
 from lesionlabel.infers.lesion import LesionOutline
-from lesionlabel.lesions.contour import contour_from_mask
 from lesionlabel.lesions.errors import InputError, NoLesionError, OutsideVolumeError
-from lesionlabel.lesions.segmenter import Segmented
 from lesionlabel.settings import Settings
 
-CYST, METASTASIS, DOT = [35, 45, 12], [62, 50, 10], [50, 30, 12]
-
-
-class DarkParts:
-    """A segmenter that knows the tiny CT: what is darker than its liver, without a disc around each click outside."""
-
-    def segment(self, volume, clicks, *, whole=False):
-        smooth = ndimage.gaussian_filter(volume.voxels.astype(float), (0.7, 0.7, 0.7))
-        dark = (smooth < 80) & (smooth > -40)
-        k, y, x = np.mgrid[tuple(map(slice, dark.shape))]
-        for i, j, n in clicks.outside:
-            dark &= ~((np.hypot(x - i, y - j) < 5) & (k == round(n)))
-        i, j, k = (round(v) for v in clicks.inside[-1])
-        parts, _ = ndimage.label(dark if whole else dark * (np.arange(len(dark)) == k)[:, None, None])
-        if not parts[k, j, i]:
-            raise NoLesionError("liver", "This is liver.")
-        found = parts == parts[k, j, i]
-        contours = tuple(contour_from_mask(found[n], n) for n in range(len(found)) if found[n].any())
-        return Segmented(contours, k, 0.55)
+CYST, METASTASIS = [35, 45, 12], [62, 50, 10]
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +30,8 @@ def twins(tmp_path_factory, ct):
 
 
 @pytest.fixture
-def ask(site, ct, tmp_path):
-    desk = Desk(Settings(home=site / "home", device="cpu"), DarkParts())
-    task = LesionOutline(desk)
+def ask(site, ct, dark_parts):
+    task = LesionOutline(Desk(Settings(home=site / "home", device="cpu"), dark_parts))
 
     def asked(image=ct, **params):
         file, found = task({"image": str(image), "label": "metastasis", "result_extension": ".nrrd", **params})
@@ -91,8 +71,8 @@ def test_the_type_comes_only_when_it_is_asked_for_so_that_the_readers_own_comes_
     assert sum(entry["score"] for entry in found["prediction"]) == pytest.approx(1)
 
 
-def test_where_no_model_serves_or_the_type_is_refused_the_outline_comes_with_the_reason(tmp_path, ct, ask):
-    task = LesionOutline(Desk(Settings(home=tmp_path, device="cpu", allow_starter=False), DarkParts()))
+def test_where_no_model_serves_or_the_type_is_refused_the_outline_comes_with_the_reason(tmp_path, ct, ask, dark_parts):
+    task = LesionOutline(Desk(Settings(home=tmp_path, device="cpu", allow_starter=False), dark_parts))
     file, found = task({"image": str(ct), "foreground": [CYST], "with_type": True})
     assert file is not None
     Path(file).unlink()
@@ -116,7 +96,8 @@ def test_another_lesion_in_the_same_slice_does_not_take_the_first_one_out(ask, t
     first, _ = ask(twins, foreground=[CYST])
     both, found = ask(twins, foreground=[CYST, [65, 45, 12]])
     assert np.all(voxels(both)[voxels(first)])
-    assert ndimage.label(voxels(both))[1] == found["lesions_outlined"] == 2
+    _, parts = cast("tuple[object, int]", ndimage.label(voxels(both)))
+    assert parts == found["lesions_outlined"] == 2
     assert found["lesion"]["centre_voxel"] == pytest.approx([65, 45, 12], abs=0.6)
     again, found = ask(twins, foreground=[CYST, [37, 45, 12]])
     assert found["lesions_outlined"] == 1
