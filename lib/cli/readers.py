@@ -111,14 +111,10 @@ def _pair_lines(pair: Pair) -> list[str]:
     lines.append(f"  malignant against benign       {pair.malignant_against_benign} lesions")
     if pair.dice is not None:
         median, low, high = pair.dice
-        lines.append(
-            f"  Dice of outlines in one slice  median {median:.2f}, quartiles {low:.2f} to {high:.2f} ({pair.same_slice})"
-        )
+        lines.append(f"  Dice of {pair.same_slice} outlines in one slice: median {median:.2f}, quartiles {low:.2f} to {high:.2f}")
     if pair.diameter_mm is not None:
         mean, low, high = pair.diameter_mm
-        lines.append(
-            f"  diameter, {pair.second} less {pair.first}: mean {mean:+.1f} mm, 95 % of them {low:+.1f} to {high:+.1f} mm"
-        )
+        lines.append(f"  diameter, {pair.second} less {pair.first}: mean {mean:+.1f} mm, limits {low:+.1f} to {high:+.1f} mm")
     width = max(len(name) for name in pair.class_names)
     head = "  ".join(f"{name:>{width}}" for name in pair.class_names)
     lines.append(f"  {pair.first} in rows, {pair.second} in columns")

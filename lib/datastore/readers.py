@@ -37,7 +37,7 @@ def image_readings(datastore: CuratedDatastore, image_id: str) -> dict[str, Any]
 
 
 def disagreements(datastore: CuratedDatastore, settled_too: bool = False) -> list[tuple[str, Settled]]:
-    """(image id, lesion) of the lesions that nobody decided; with settled_too also of those settled by proof or an adjudicator."""
+    """(image id, lesion) of lesions that nobody decided; with settled_too also of those settled by proof or an adjudicator."""
     found = []
     for image_id in datastore.get_labeled_images():
         for settled in datastore.readings.settled(image_id):
