@@ -48,6 +48,10 @@ from lesionlabel.imaging.dicom_seg import Algorithm, frames_of
 from lesionlabel.imaging.result_instance import MANUFACTURER, MODEL_NAME, ResultInstance, finish, for_construction
 from lesionlabel.imaging.source_series import SourceSeries
 
+SLICE_THICKNESS = "112225"
+#: Stands for a slice thickness that is not known, until the report is made.
+NOT_KNOWN = -1.0
+
 Group = PlanarROIMeasurementsAndQualitativeEvaluations | VolumetricROIMeasurementsAndQualitativeEvaluations
 
 
@@ -101,7 +105,7 @@ def make_report(
     """
     numbers = sorted({lesion.slice_number for lesion in lesions} | ({0} if not lesions else set()))
     headers = dict(zip(numbers, source.headers(numbers), strict=True))
-    evidence = [for_construction(header) for header in headers.values()]
+    evidence = [_listed(header, source) for header in headers.values()]
     if segmentation is not None:
         evidence += _segmented(source, segmentation, {str(header.SOPInstanceUID) for header in headers.values()})
     with warnings.catch_warnings():
@@ -117,6 +121,7 @@ def make_report(
             title=ours.IMAGING_REPORT,
             referenced_images=[image for image in evidence if image.get("Modality") == "CT"],
         )
+        _forget_unknown(report[0])
         _comment(report[0], (f"{said.value.capitalize()}. {NOT_FOR_CLINICAL_USE}", *comments))
         ds = Comprehensive3DSR(
             evidence=[*evidence, *([] if segmentation is None else [segmentation])],
@@ -141,8 +146,17 @@ def _segmented(source: SourceSeries, segmentation: Dataset, known: set[str]) -> 
         for series in segmentation.ReferencedSeriesSequence
         for item in series.ReferencedInstanceSequence
     }
-    wanted = [n for n, header in enumerate(source.stack.slices) if header.sop_uid in referenced - known]
-    return [for_construction(header) for header in source.headers(wanted)]
+    wanted = [n for n, uid in enumerate(source.sop_uids) if uid in referenced - known]
+    return [_listed(header, source) for header in source.headers(wanted)]
+
+
+def _listed(header: FileDataset, source: SourceSeries) -> Dataset:
+    """A slice for the image library, which tells distance and thickness of slices (TID 1604); CT headers may lack both."""
+    bare = for_construction(header)
+    bare.SpacingBetweenSlices = round(source.geometry.spacing[2], 6)
+    if not bare.get("SliceThickness"):
+        bare.SliceThickness = NOT_KNOWN
+    return bare
 
 
 def _groups(lesion: ReportedLesion, header: FileDataset, segmentation: Dataset | None) -> list[Group]:
@@ -211,6 +225,20 @@ def _device(instance: ResultInstance) -> ObserverContext:
         uid=instance.device_uid, name=MODEL_NAME, manufacturer_name=MANUFACTURER, model_name=f"{MODEL_NAME} {__version__}"
     )
     return ObserverContext(ours.DEVICE, attributes)
+
+
+def _forget_unknown(container: Dataset) -> None:
+    """Take out what stands for a slice thickness that the source does not tell."""
+    for item in container.get("ContentSequence", ()):
+        _forget_unknown(item)
+    kept = [item for item in container.get("ContentSequence", ()) if not _is_unknown(item)]
+    if len(kept) < len(container.get("ContentSequence", ())):
+        container.ContentSequence = ContentSequence(kept)
+
+
+def _is_unknown(item: Dataset) -> bool:
+    values = item.get("MeasuredValueSequence")
+    return item.ConceptNameCodeSequence[0].CodeValue == SLICE_THICKNESS and bool(values) and float(values[0].NumericValue) < 0
 
 
 def _comment(container: Dataset, texts: Sequence[str]) -> None:
