@@ -45,12 +45,28 @@ class Settings(BaseSettings):
     )
     dicomweb_ca_file: Path | None = Field(default=None, description="certificates (PEM) by which an https PACS is trusted")
     dicomweb_timeout_s: float = Field(default=30.0, gt=0, description="how long the PACS may be silent, in seconds")
+    dicomweb_wait_s: float = Field(default=60.0, gt=0, description="how long a question waits for its series to be fetched")
+    dicomweb_cache_gib: float = Field(default=50.0, gt=0, description="bound of the series fetched from the PACS on disk, in GiB")
+    dicomweb_search: dict[str, str] = Field(
+        default_factory=dict,
+        validation_alias=AliasChoices("LESIONLABEL_DICOMWEB_SEARCH", "MONAI_LABEL_DICOMWEB_SEARCH_FILTER"),
+        description='which CT series are listed, as JSON, such as {"StudyDate": "20250101-"}',
+    )
+    store_results: bool = Field(default=False, description="store readers' decisions on the PACS as DICOM SEG and SR")
+    results_url: str | None = Field(default=None, description="a DICOMweb address for results other than that of --studies")
+    results_username: SecretStr | None = Field(default=None, description="its user, if it wants one")
+    results_password: SecretStr | None = Field(default=None, description="and the password")
     retrain_params: dict[str, str] = Field(default_factory=dict, description="parameters of a scheduled retraining, as JSON")
 
     @cached_property
     def classes(self) -> ClassList:
         """The configured class list. Raises InputError when the file is not right."""
         return DEFAULT_CLASSES if self.class_file is None else read_classes(self.class_file)
+
+    @property
+    def results_folder(self) -> Path:
+        """DICOM results that wait to be sent, and what is known of those that were: one folder for each PACS."""
+        return self.home / "results"
 
     @property
     def volumes_folder(self) -> Path:
@@ -84,6 +100,11 @@ class Settings(BaseSettings):
     def workers_folder(self) -> Path:
         """One file for each worker that lives."""
         return self.home / "workers"
+
+    @property
+    def scores_folder(self) -> Path:
+        """What the serving classifier says of each volume's candidate lesions."""
+        return self.home / "scores"
 
     @property
     def synthetic_folder(self) -> Path:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.request
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
@@ -127,13 +130,16 @@ class Orthanc:
     def ask(self, method: str, path: str, body: bytes | None = None) -> Any:
         """Orthanc's own REST API."""
         request = urllib.request.Request(self.root + path, body, self.headers, method=method)
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=300) as answer:
             return json.load(answer)
 
     def add(self, folder: Path) -> None:
         """Put every file below the folder on the PACS."""
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            self.ask("POST", "/instances", path.read_bytes())
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            for number, path in enumerate(path for path in folder.rglob("*") if path.is_file()):
+                archive.write(path, str(number))
+        self.ask("POST", "/instances", packed.getvalue())
 
     def remove(self, series_uid: str) -> None:
         for found in self.ask("POST", "/tools/lookup", series_uid.encode()):
@@ -222,8 +228,9 @@ def write_tiny_series(
     from lesionlabel.imaging.ct_image import new_ct_image, put_hu
     from lesionlabel.imaging.synthetic_tags import SYNTHETIC_DATA
 
-    write_tiny_ct(folder.parent / "tiny.nii.gz")
-    hu = sitk.GetArrayFromImage(sitk.ReadImage(str(folder.parent / "tiny.nii.gz")))
+    with tempfile.TemporaryDirectory() as made:
+        write_tiny_ct(Path(made) / "tiny.nii")
+        hu = sitk.GetArrayFromImage(sitk.ReadImage(str(Path(made) / "tiny.nii")))
     study, series, frame = (str(generate_uid()) for _ in range(3))
     cosine, sine = np.cos(np.radians(oblique_deg)), np.sin(np.radians(oblique_deg))
     folder.mkdir(parents=True, exist_ok=True)

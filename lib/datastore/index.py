@@ -104,12 +104,16 @@ class FollowedDatastore(LocalDatastore):
         with self._file_lock:
             stamps = self._stamps()
             self._read_index()
-            objects = scan(self.studies, self._datastore.objects, self.history)
+            objects = self._scan(self._datastore.objects)
             self._mark_synthetic(objects)
             if objects != self._datastore.objects:
                 self._replace_objects(objects)
                 stamps = self._stamps()
         self._seen = stamps if time.time_ns() - max(stamps) > CLOCK_TICK_NS else None
+
+    def _scan(self, known: dict[str, ImageLabelModel]) -> dict[str, ImageLabelModel]:
+        """The entries as they are now. known: as the index has them."""
+        return scan(self.studies, known, self.history)
 
     def _mark_synthetic(self, objects: dict[str, ImageLabelModel]) -> None:
         """Say {"synthetic": true} in the info of images new in the folder that a generator made: none trains or is offered."""

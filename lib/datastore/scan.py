@@ -13,12 +13,15 @@ from lesionlabel.datastore.names import HISTORY, IMAGE_EXTENSIONS, NAME, is_id, 
 logger = logging.getLogger(__name__)
 
 
-def scan(studies: Path, known: dict[str, ImageLabelModel], history: History) -> dict[str, ImageLabelModel]:
+def scan(
+    studies: Path, known: dict[str, ImageLabelModel], history: History, images: dict[str, ImageLabelModel] | None = None
+) -> dict[str, ImageLabelModel]:
     """Entries by image id. A file that the index lost gets the info that the history kept with exactly its content.
 
-    studies: volumes, and labels/<tag>/ with label files named by image id. known: the index's entries; not changed.
+    studies: volumes, and labels/<tag>/ with label files named by image id. known: the index's entries; not changed. images: the
+    entries of the images, without labels, where they are no volumes in studies.
     """
-    objects = _images(studies, known)
+    objects = _images(studies, known) if images is None else images
     for folder in sorted((studies / "labels").glob("*/")):
         if NAME.fullmatch(folder.name) and folder.name != HISTORY:
             _add_labels(folder, objects, known, history)

@@ -13,11 +13,12 @@ import secrets
 import shutil
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -34,7 +35,8 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 JSON = "application/dicom+json"
 #: As stored, whatever the compression: decoding is the reader's work, and the pixels stay what they were.
 AS_STORED = f"{DICOM_MULTIPART}; transfer-syntax=*"
-PAGE = 200
+CT = MappingProxyType({"Modality": "CT"})
+PAGE = 1000
 MAX_LISTED = 100_000
 MAX_INSTANCES = 10_000
 MAX_SERIES_BYTES = 16 * 2**30
@@ -93,13 +95,14 @@ class DicomWeb:
     def close(self) -> None:
         self._http.close()
 
-    def series(self, modality: str = "CT") -> list[PacsSeries]:
-        """All series of a modality, page by page. Raises PacsError."""
+    def series(self, search: Mapping[str, str] = CT) -> list[PacsSeries]:
+        """All series that a search finds (QIDO-RS attributes and values), page by page. Raises PacsError."""
         found: dict[str, PacsSeries] = {}
         try:
-            items = list(self._search("/series", {"Modality": modality}))
+            items = list(self._search("/series", search))
         except NotFoundError:
             raise PacsError("The PACS lists no series under its address. Is it that of DICOMweb?", passing=False) from None
+        modality = search.get("Modality", "")
         for item in items:
             study, series = text_of(item, STUDY), text_of(item, SERIES)
             # What a server does not filter by, it may ignore.
@@ -117,18 +120,20 @@ class DicomWeb:
             return []
         return sorted({uid for uid in (text_of(item, SOP_INSTANCE) for item in items) if is_uid(uid)})
 
-    def header(self, study_uid: str, series_uid: str, sop_uid: str) -> dict[str, Any]:
-        """An instance's elements without pixels, as DICOM JSON (PS3.18 F). Raises NotFoundError, PacsError."""
-        path = f"/studies/{require_uid(study_uid)}/series/{require_uid(series_uid)}/instances/{require_uid(sop_uid)}/metadata"
-        found = self._json(path, {})
+    def first_header(self, study_uid: str, series_uid: str) -> dict[str, Any]:
+        """The elements of a series' first instance without pixels, as DICOM JSON (PS3.18 F). Raises NotFoundError, PacsError."""
+        path = f"/studies/{require_uid(study_uid)}/series/{require_uid(series_uid)}/instances"
+        uids = [text_of(item, SOP_INSTANCE) for item in self._json(path, {"limit": "1"})]
+        found = self._json(f"{path}/{require_uid(uids[0])}/metadata", {}) if uids else []
         if not found:
-            raise NotFoundError("The PACS has no such instance.")
+            raise NotFoundError("The PACS has no such series (any more).")
         return found[0]
 
-    def retrieve(self, study_uid: str, series_uid: str, folder: Path) -> list[Path]:
+    def retrieve(self, study_uid: str, series_uid: str, folder: Path, *, only: Collection[str] | None = None) -> list[Path]:
         """Have every instance of a series in folder, as <SOP Instance UID>.dcm, just as the PACS stores it.
 
-        What is there already is not asked for again, so that a retrieval that was cut off goes on where it was. Raises
+        What is there already is not asked for again, so that a retrieval that was cut off goes on where it was. only: the SOP
+        Instance UIDs that are wanted, of those that there are. Raises
         NotFoundError where the PACS has no such series, InputError where it is larger than allowed, PacsError when not all of
         it came.
         """
@@ -138,7 +143,7 @@ class DicomWeb:
         if len(uids) > MAX_INSTANCES:
             raise InputError(f"The series has {len(uids)} instances; allowed are {MAX_INSTANCES}.")
         folder.mkdir(parents=True, exist_ok=True)
-        paths = {uid: folder / f"{uid}.dcm" for uid in uids}
+        paths = {uid: folder / f"{uid}.dcm" for uid in uids if only is None or uid in only}
         left = _Allowance(MAX_SERIES_BYTES - sum(path.stat().st_size for path in paths.values() if path.exists()))
         missing = [uid for uid, path in paths.items() if not path.exists()]
         base = f"/studies/{study_uid}/series/{series_uid}/instances"

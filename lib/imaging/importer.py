@@ -124,7 +124,9 @@ class _Import:
             loaded = load_series(series, self.below)
             self.report.refused += loaded.refused
             self._refuse_made_here(loaded.volume)
-            sidecar = Sidecar(image_id, patient, self.phantom, _info(loaded.volume), loaded.source, voxels_digest(loaded.volume))
+            sidecar = Sidecar(
+                image_id, patient, self.phantom, series_info_of(loaded.volume), loaded.source, voxels_digest(loaded.volume)
+            )
             already = self._put(sidecar, loaded.volume)
             segments = self._add_masks(first.path, image_id, loaded.volume)
         except (InputError, IntegrityError) as error:
@@ -148,7 +150,7 @@ class _Import:
             voxels = voxels_digest(volume)
             own = self.identity.patient(listed.patient, listed.issuer) if listed else f"image-{image_id}"
             patient = f"{PHANTOM_PREFIX}{own}" if self.phantom else own
-            sidecar = Sidecar(image_id, patient, self.phantom, _info(volume), {"sha256": content}, voxels)
+            sidecar = Sidecar(image_id, patient, self.phantom, series_info_of(volume), {"sha256": content}, voxels)
             already = self._put(sidecar, volume)
         except (InputError, IntegrityError) as error:
             self.report.refused.append(Refusal(name, str(error)))
@@ -229,7 +231,8 @@ class _Import:
         )
 
 
-def _info(volume: Volume) -> Info:
+def series_info_of(volume: Volume) -> Info:
+    """What a sidecar says of a volume: its header's info, and its size and spacing in mm."""
     slices, rows, columns = volume.geometry.shape
     column_mm, row_mm, slice_mm = (round(mm, 6) for mm in volume.geometry.spacing)
     return {

@@ -161,23 +161,28 @@ def stored_geometry(geometry: Geometry) -> Geometry:
     return geometry
 
 
-def write_image(path: Path, voxels: NDArray[np.int16] | NDArray[np.uint8], geometry: Geometry) -> None:
-    """Write voxels (slice, row, column) as a new .nii.gz file that appears whole or not at all.
+def write_image(
+    path: Path, voxels: NDArray[np.int16] | NDArray[np.uint8], geometry: Geometry, *, compress: bool = True, replace: bool = False
+) -> None:
+    """Write voxels (slice, row, column) as a .nii.gz or .nrrd file that appears whole or not at all.
 
     The file is made in a hidden folder beside it and linked to its name, which directory watchers notice; a rename they
-    do not. Raises FileExistsError when the name is taken.
+    do not. Raises FileExistsError when the name is taken and replace is not set.
     """
     waiting = path.parent / ".incoming"
     waiting.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=waiting, suffix=".nii.gz")
+    handle, temporary = tempfile.mkstemp(dir=waiting, suffix=image_suffix(path))
     os.close(handle)
     try:
         image = sitk.GetImageFromArray(np.ascontiguousarray(voxels))
         _place(image, geometry)
-        sitk.WriteImage(image, temporary, useCompression=True)
+        sitk.WriteImage(image, temporary, useCompression=compress)
         with Path(temporary).open("rb") as file:
             os.fsync(file.fileno())
-        _appear(Path(temporary), path)
+        if replace:
+            os.replace(temporary, path)
+        else:
+            _appear(Path(temporary), path)
     finally:
         Path(temporary).unlink(missing_ok=True)
 

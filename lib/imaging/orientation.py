@@ -40,3 +40,11 @@ def to_canonical(voxels: NDArray[np.int16], geometry: Geometry) -> tuple[NDArray
     flipped = moved[tuple(slice(None, None, -1 if turn else None) for turn in reversed(turned))]
     slices, rows, columns = flipped.shape
     return flipped, Geometry((slices, rows, columns), affine)
+
+
+def from_canonical(voxels: NDArray[np.int16], native: Geometry) -> NDArray[np.int16]:
+    """Undo to_canonical: the voxels (slice, row, column) in the order of the grid native. Returns a view."""
+    axes, turned = nearest_axes(native)
+    moved = voxels[tuple(slice(None, None, -1 if turn else None) for turn in reversed(turned))]
+    order = [2 - axes[2], 2 - axes[1], 2 - axes[0]]
+    return moved.transpose(np.argsort(order).tolist())

@@ -1,0 +1,189 @@
+"""Studies on a PACS: images come from there, labels and everything else lives in a folder under LESIONLABEL_HOME."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from monailabel.datastore.local import DataModel, ImageLabelModel
+
+from lesionlabel.datastore.curated import Curate, CuratedDatastore
+from lesionlabel.datastore.history import REFUSED
+from lesionlabel.datastore.index import FINAL, mark_of
+from lesionlabel.datastore.info import storable
+from lesionlabel.datastore.names import is_id, require_extension, require_tag
+from lesionlabel.datastore.pacs_images import EXTENSION, PacsImages
+from lesionlabel.datastore.pacs_listing import PacsListing
+from lesionlabel.datastore.scan import scan
+from lesionlabel.imaging.dicomweb import DicomWeb, check_url, is_uid
+from lesionlabel.imaging.identity import Identity
+from lesionlabel.imaging.sidecar import SUFFIX
+from lesionlabel.imaging.synthetic import is_synthetic_name
+from lesionlabel.imaging.synthetic_register import SyntheticRegister
+from lesionlabel.lesions.errors import InputError, IntegrityError, NotFoundError, PacsError
+from lesionlabel.lesions.files import write_atomically
+from lesionlabel.settings import Settings
+
+#: In a folder: the address of the PACS whose labels it holds.
+FILE = "pacs.json"
+#: What an image's info says under "pacs".
+LISTED, NOT_CHECKED, GONE = "listed", "not checked yet", "gone"
+GONE_NOTE = "This series is not on the PACS any more: the answer is about the copy that was fetched before."
+
+
+def pacs_folder(url: str, settings: Settings) -> Path:
+    """The folder that holds what belongs to a PACS, made if there is none. Raises InputError for an address that is none."""
+    url = check_url(url)
+    folder = settings.home.resolve() / "pacs" / hashlib.sha256(url.encode()).hexdigest()[:16]
+    if not (folder / FILE).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        write_atomically(folder / FILE, json.dumps({"url": url}).encode())
+    return folder
+
+
+def address_of(studies: Path) -> str | None:
+    """The address of the PACS whose folder that is; None for another folder. Raises IntegrityError when it is damaged."""
+    try:
+        return str(json.loads((studies / FILE).read_bytes())["url"])
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise IntegrityError(
+            f"{studies / FILE} is damaged ({error!r}). Write {{'url': the address of the PACS}} into it."
+        ) from None
+
+
+def connect(url: str, settings: Settings) -> DicomWeb:
+    """A client for a PACS with the site's credentials. Raises InputError."""
+    user, password = settings.dicomweb_username, settings.dicomweb_password
+    return DicomWeb(
+        url,
+        None if user is None else user.get_secret_value(),
+        None if password is None else password.get_secret_value(),
+        settings.dicomweb_ca_file,
+        settings.dicomweb_timeout_s,
+    )
+
+
+class PacsDatastore(CuratedDatastore):
+    """The CT series of a PACS by Series Instance UID; labels, history and answers as in a studies folder.
+
+    An image's info says under "pacs" whether it is listed, not checked for synthetic data yet, or gone. Only images that are
+    listed and checked are offered; synthetic ones are marked, as everywhere. Series that were fetched and are gone from the PACS
+    stay, with their labels.
+    """
+
+    def __init__(self, url: str, settings: Settings, curate: Curate | None = None) -> None:
+        folder = pacs_folder(url, settings)
+        self.client = connect(url, settings)
+        self.listing = PacsListing(self.client, folder, settings.dicomweb_search)
+        self._images = PacsImages(
+            self.client,
+            self.listing,
+            folder,
+            Identity(settings.home),
+            SyntheticRegister(settings.synthetic_folder),
+            self._is_labelled,
+            budget=int(settings.dicomweb_cache_gib * 2**30),
+            wait_s=settings.dicomweb_wait_s,
+        )
+        super().__init__(folder, curate)
+
+    def get_unlabeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
+        found = super().get_unlabeled_images(label_tag, labels)
+        return [image_id for image_id in found if self._datastore.objects[image_id].image.info.get("pacs") == LISTED]
+
+    def get_image_uri(self, image_id: str) -> str:
+        """The path of the image's volume, fetched from the PACS where it is not here. Raises as PacsImages.path."""
+        if is_synthetic_name(image_id):
+            return super().get_image_uri(image_id)
+        self._require_image(image_id)
+        return str(self._images.path(image_id))
+
+    def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
+        raise InputError("Images come from the PACS: send the series there, and it appears here within seconds.")
+
+    def remove_image(self, image_id: str) -> None:
+        raise InputError("Images come from the PACS: delete the series there. What was saved about it here is kept.")
+
+    def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
+        """As in a studies folder. Raises PacsError where the series cannot be had now; what was sent is kept in the history."""
+        if not is_synthetic_name(image_id):
+            try:
+                # First: only all slices say whether the series is synthetic.
+                self.get_image_uri(image_id)
+            except PacsError as why:
+                tag, extension = require_tag(label_tag), require_extension(label_filename)
+                info = {**storable(label_info), "ts": int(time.time()), "refused": str(why)}
+                self.history.keep_label(tag, image_id, Path(label_filename), f"{image_id}{extension}", info, REFUSED)
+                raise PacsError(f"{why} The label is not current yet; what was sent is kept in labels/history.") from why
+            self._follow_files()
+        return super().save_label(image_id, label_filename, label_tag, label_info)
+
+    def get_dataset_archive(self, limit_cases: int | None) -> str:
+        for image_id in self.get_labeled_images():
+            self.get_image_uri(image_id)
+        return super().get_dataset_archive(limit_cases)
+
+    def status(self) -> dict[str, Any]:
+        """MONAI Label's counts, and under "pacs" whether the PACS answers."""
+        return {**super().status(), "pacs": self.listing.problem or "answers"}
+
+    def note(self, image_id: str) -> str | None:
+        """What a reader has to know of where an image comes from; None where there is nothing."""
+        entry = self._datastore.objects.get(image_id)
+        return GONE_NOTE if entry is not None and entry.image.info.get("pacs") == GONE else None
+
+    def is_generated(self, image_id: str) -> bool:
+        """By its mark: a series was looked at when it was fetched, and its volume need not be here."""
+        return bool(mark_of(self._datastore.objects[image_id]))
+
+    def close(self) -> None:
+        """End what is being fetched."""
+        self.client.close()
+
+    def _is_labelled(self, image_id: str) -> bool:
+        entry = self._datastore.objects.get(image_id)
+        return entry is not None and FINAL in entry.labels
+
+    def _require_image(self, image_id: str) -> ImageLabelModel:
+        try:
+            return super()._require_image(image_id)
+        except NotFoundError:
+            # It may have come to the PACS since the listing was read.
+            if not is_uid(image_id) or self.listing.look_for(image_id) is None:
+                raise NotFoundError("The PACS lists no CT series with that Series Instance UID.") from None
+            return super()._require_image(image_id)
+
+    def _follow_files(self) -> None:
+        self.listing.refresh_soon()
+        super()._follow_files()
+
+    def _stamps(self) -> tuple[int, ...]:
+        return (*super()._stamps(), self.listing.changed)
+
+    def _mark_synthetic(self, objects: dict[str, ImageLabelModel]) -> None:
+        """Nothing: _scan has marked them."""
+
+    def _scan(self, known: dict[str, ImageLabelModel]) -> dict[str, ImageLabelModel]:
+        listed = self.listing.series
+        fetched = {path.name.removesuffix(SUFFIX) for path in self.studies.glob(f"[!.]*{SUFFIX}")}
+        labelled = {image_id for image_id, entry in known.items() if entry.labels}
+        images: dict[str, ImageLabelModel] = {}
+        for uid in sorted({*listed, *fetched, *labelled}):
+            if not is_id(uid):
+                continue
+            one, before = listed.get(uid), known.get(uid)
+            state = GONE if one is None else NOT_CHECKED if one.synthetic is None else LISTED
+            kept = {} if before is None else before.image.info
+            info = {"ts": int(time.time()), "name": f"{uid}{EXTENSION}", **kept, "pacs": state}
+            if one is not None and one.instances is not None:
+                info["slices"] = one.instances
+            if one is not None and one.synthetic:
+                info["synthetic"] = True
+            images[uid] = ImageLabelModel(image=DataModel(ext=EXTENSION, info=info))
+        return scan(self.studies, known, self.history, images)

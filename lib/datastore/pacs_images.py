@@ -1,0 +1,193 @@
+"""Series of the PACS as volumes on disk: fetched once, when first asked for, and kept within a budget."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+
+from filelock import FileLock
+
+from lesionlabel.datastore.pacs_listing import PacsListing
+from lesionlabel.imaging.dicomweb import DicomWeb
+from lesionlabel.imaging.identity import Identity
+from lesionlabel.imaging.importer import series_info_of
+from lesionlabel.imaging.nifti import write_image
+from lesionlabel.imaging.orientation import from_canonical
+from lesionlabel.imaging.same_voxels import voxels_digest
+from lesionlabel.imaging.series import files_below, find_series, load_series
+from lesionlabel.imaging.sidecar import Sidecar, read_sidecar, sidecar_path, write_sidecar
+from lesionlabel.imaging.synthetic_register import SyntheticRegister
+from lesionlabel.lesions.cohort import PHANTOM_PREFIX
+from lesionlabel.lesions.errors import InputError, NotFoundError, PacsError
+
+logger = logging.getLogger(__name__)
+
+EXTENSION = ".nrrd"
+RETRIEVING = ".retrieving"
+#: A series that was opened within this time stays: a reader may be at work on it.
+AT_WORK_S = 3600.0
+#: Slices of a retrieval that was cut off are of use for so long.
+ABANDONED_S = 24 * 3600.0
+AT_ONCE = 2
+#: In a sidecar's source: how many instances the series had when it was fetched.
+INSTANCES = "pacs_instances"
+
+
+class PacsImages:
+    """Volumes by Series Instance UID, under folder as <UID>.nrrd, each with the sidecar that an import gives.
+
+    budget: bytes on disk; wait_s: how long `path` waits. is_labelled: whether readers' labels lie on a series, whose slices then
+    must stay what they were. Safe to use from several threads and processes.
+    """
+
+    def __init__(
+        self,
+        client: DicomWeb,
+        listing: PacsListing,
+        folder: Path,
+        identity: Identity,
+        register: SyntheticRegister,
+        is_labelled: Callable[[str], bool],
+        *,
+        budget: int,
+        wait_s: float,
+    ) -> None:
+        self._client, self._listing, self._identity, self._register = client, listing, identity, register
+        self._folder, self._staging = folder, folder / RETRIEVING
+        self._is_labelled, self._budget, self._wait_s = is_labelled, budget, wait_s
+        self._works: dict[str, Future[Path]] = {}
+        self._lock = threading.Lock()
+        self._slots = threading.Semaphore(AT_ONCE)
+        self._staging.mkdir(parents=True, exist_ok=True)
+        for left in self._staging.iterdir():
+            if left.is_dir() and time.time() - left.stat().st_mtime > ABANDONED_S:
+                shutil.rmtree(left, ignore_errors=True)
+
+    def path(self, uid: str) -> Path:
+        """The volume of a series, fetched from the PACS if it is not here. However many ask, it is fetched once.
+
+        Raises PacsError when the PACS is away or the series takes longer than a question waits (it is fetched all the same),
+        NotFoundError when it was deleted there, InputError when it is no CT volume.
+        """
+        target = self._folder / f"{uid}{EXTENSION}"
+        if self._is_current(uid, target):
+            # The time of last use, which eviction goes by; the time of change stays, by which open volumes are known.
+            os.utime(target, ns=(time.time_ns(), target.stat().st_mtime_ns))
+            return target
+        work = self._begun(uid)
+        try:
+            return work.result(self._wait_s)
+        except TimeoutError:
+            listed = self._listing.series.get(uid)
+            count = len(list((self._staging / uid).glob("*.dcm")))
+            known = f" of {listed.instances}" if listed is not None and listed.instances else ""
+            raise PacsError(
+                f"The series is being fetched from the PACS ({count}{known} slices so far). Try again in a moment."
+            ) from None
+
+    def _is_current(self, uid: str, target: Path) -> bool:
+        """Whether the volume is here and the series has not grown since, as one does that is still being sent to the PACS."""
+        if not target.exists():
+            return False
+        listed = self._listing.series.get(uid)
+        if listed is None or listed.instances is None or self._is_labelled(uid):
+            return True
+        return read_sidecar(self._folder, uid).source.get(INSTANCES) == listed.instances
+
+    def _begun(self, uid: str) -> Future[Path]:
+        with self._lock:
+            work = self._works.get(uid)
+            if work is None:
+                work = self._works[uid] = Future()
+                threading.Thread(target=self._work, args=(uid, work), name="pacs-series", daemon=True).start()
+            return work
+
+    def _work(self, uid: str, work: Future[Path]) -> None:
+        try:
+            with self._slots:
+                work.set_result(self._fetch(uid))
+        except BaseException as error:
+            work.set_exception(error)
+        finally:
+            with self._lock:
+                del self._works[uid]
+
+    def _fetch(self, uid: str) -> Path:
+        target, staging = self._folder / f"{uid}{EXTENSION}", self._staging / uid
+        with FileLock(self._staging / f"{uid}.lock"):
+            listed = self._listing.look_for(uid)
+            if listed is None:
+                raise NotFoundError("The series is not on the PACS any more, and there is no copy of it here.")
+            if self._is_current(uid, target):
+                return target
+            count = len(self._client.retrieve(listed.study_uid, uid, staging))
+            try:
+                self._put(uid, staging, count, target)
+            finally:
+                shutil.rmtree(staging, ignore_errors=True)
+        self._evict(uid)
+        return target
+
+    def _put(self, uid: str, staging: Path, count: int, target: Path) -> None:
+        """Read the slices as an import does, and write sidecar, then volume: no image lacks its patient."""
+        found, refused = find_series(files_below(staging), staging)
+        if len(found) != 1:
+            why = refused[0].reason if refused else "Its slices say that they are of several patients or studies."
+            raise InputError(f"The series cannot be used. {why}")
+        first = found[0].first
+        loaded = load_series(found[0], staging)
+        marked = any(header.synthetic or header.generated for header in found[0].headers)
+        synthetic = marked or self._register.knows_volume(loaded.volume.voxels)
+        pseudonym = self._identity.patient(first.patient_id, first.issuer, first.study_uid, first.series_uid)
+        sidecar = Sidecar(
+            uid,
+            f"{PHANTOM_PREFIX}{pseudonym}" if synthetic else pseudonym,
+            synthetic,
+            series_info_of(loaded.volume),
+            {**loaded.source, INSTANCES: count},
+            voxels_digest(loaded.volume),
+        )
+        self._check_same(sidecar)
+        self._listing.mark(uid, synthetic)
+        write_sidecar(self._folder, sidecar)
+        # In the order of the series' own grid, which is that of OHIF's voxels; not packed, which would take longer than fetching.
+        native = loaded.volume.native
+        write_image(target, from_canonical(loaded.volume.voxels, native), native, compress=False, replace=True)
+
+    def _check_same(self, sidecar: Sidecar) -> None:
+        if not sidecar_path(self._folder, sidecar.image).exists():
+            return
+        before = read_sidecar(self._folder, sidecar.image)
+        if before.voxels != sidecar.voxels and self._is_labelled(sidecar.image):
+            raise InputError(
+                "The PACS now holds other slices of this series than those that its labels were drawn on. The labels are kept; "
+                "put the earlier slices back, or send the new ones as a series of their own."
+            )
+        if before.patient != sidecar.patient:
+            logger.warning("A series that was fetched again is now said to be of another patient; it counts as that one's.")
+
+    def _evict(self, fetched: str) -> None:
+        """Remove what was used longest ago until the rest fits; never what is gone from the PACS or may be in work."""
+        found = []
+        for path in self._folder.glob(f"[!.]*{EXTENSION}"):
+            try:
+                stat = path.stat()
+            except FileNotFoundError:
+                continue
+            found.append((stat.st_atime, stat.st_size, path))
+        total = sum(size for _, size, _ in found)
+        for used, size, path in sorted(found):
+            if total <= self._budget:
+                return
+            uid = path.name.removesuffix(EXTENSION)
+            if uid != fetched and uid in self._listing.series and time.time() - used > AT_WORK_S:
+                path.unlink(missing_ok=True)
+                total -= size
+        if total > self._budget:
+            logger.warning("The series in use need %.1f GiB, more than LESIONLABEL_DICOMWEB_CACHE_GIB allows.", total / 2**30)

@@ -1,0 +1,373 @@
+"""Readers' decisions on their way to a real Orthanc that is away, comes back, and is asked what it holds."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from highdicom.sr import srread
+from typer.testing import CliRunner
+
+from lesionlabel.cli.main import app as cli
+from lesionlabel.datastore import outbox as outbox_module
+from lesionlabel.datastore import pacs_listing
+from lesionlabel.datastore.answers import AnswerLog
+from lesionlabel.datastore.curate import Curator
+from lesionlabel.datastore.curated import CuratedDatastore
+from lesionlabel.datastore.pacs import PacsDatastore, pacs_folder
+from lesionlabel.datastore.result_documents import report_of_answers, segmentation_of_voxels
+from lesionlabel.datastore.result_setup import open_cases, open_results, results_folder
+from lesionlabel.datastore.results import Cases, Results
+from lesionlabel.imaging import dicomweb
+from lesionlabel.infers.desk import Desk
+from lesionlabel.lesions.errors import InputError
+from lesionlabel.lesions.volume import Volume
+from lesionlabel.settings import Settings
+
+NOW = 1_800_000_000.0
+CLOSED = "Chooses only among cyst, metastasis and hemangioma; HCC, abscess, FNH and others will be misnamed."
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dicomweb, "PAUSES_S", ())
+    monkeypatch.setattr(pacs_listing, "FRESH_S", 0.0)
+
+
+@dataclass
+class Site:
+    """A server's parts on one PACS, without the server."""
+
+    orthanc: Any
+    settings: Settings
+    uid: str
+    scratch: Path
+
+    def open(self) -> None:
+        """As at a server's start."""
+        desk = Desk(self.settings)
+        folder = pacs_folder(self.orthanc.url, self.settings)
+        curator = Curator(desk.store.open, self.settings.classes, AnswerLog.of_studies(folder))
+        self.datastore = PacsDatastore(self.orthanc.url, self.settings, curator)
+        cases = open_cases(self.settings, self.datastore, desk.open)
+        results = open_results(self.settings, self.datastore, cases)
+        assert cases is not None
+        assert results is not None
+        self.cases: Cases = cases
+        self.results: Results = results
+        self.volume: Volume = desk.open(Path(self.datastore.get_image_uri(self.uid))).volume
+
+    def label(self, *classes: tuple[str, tuple[int, int, int], float]) -> Path:
+        """A label on the series' own grid: spheres of a radius in mm around (i, j, k) in it, in the classes' order."""
+        native = self.volume.native
+        k, j, i = np.indices(native.shape)
+        mask = np.zeros(native.shape, dtype=np.uint8)
+        for value, (_, centre, radius) in enumerate(classes, start=1):
+            away = [(index - at) * mm for index, at, mm in zip((i, j, k), centre, native.spacing, strict=True)]
+            mask[np.sqrt(sum(part**2 for part in away)) <= radius] = value
+        image = sitk.GetImageFromArray(mask)
+        image.SetSpacing(native.spacing)
+        image.SetDirection((native.affine[:3, :3] / native.spacing).ravel().tolist())
+        image.SetOrigin(native.affine[:3, 3].tolist())
+        path = self.scratch / "label.nrrd"
+        sitk.WriteImage(image, str(path))
+        return path
+
+    def submit(self, *classes: tuple[str, tuple[int, int, int], float], reader: str = "Dr. A") -> None:
+        info = {"label_info": [{"name": name, "idx": n} for n, (name, _, _) in enumerate(classes, start=1)], "client_id": reader}
+        with self.results.submitting(self.uid, "final"):
+            self.datastore.save_label(self.uid, str(self.label(*classes)), "final", info)
+
+    def file(self, name: str) -> bytes:
+        """An instance by Orthanc's own name, as it is stored."""
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+            f"{self.orthanc.root}/instances/{name}/file"
+        ) as answer:
+            return answer.read()
+
+    def report(self, ds: pydicom.FileDataset) -> Any:
+        """A stored report as highdicom reads it."""
+        (found,) = self.orthanc.ask("POST", "/tools/lookup", str(ds.SOPInstanceUID).encode())
+        return srread(io.BytesIO(self.file(found["ID"])))
+
+    def stored(self) -> list[pydicom.FileDataset]:
+        """What the PACS holds beside the CT, by modality and version."""
+        found = []
+        for name in self.orthanc.ask("GET", "/instances"):
+            tags = self.orthanc.ask("GET", f"/instances/{name}/simplified-tags")
+            if tags["Modality"] != "CT":
+                found.append(pydicom.dcmread(io.BytesIO(self.file(name))))
+        return sorted(found, key=lambda ds: (ds.SeriesNumber, ds.InstanceNumber))
+
+
+@pytest.fixture(scope="module")
+def pacs(new_orthanc, tiny_series, tmp_path_factory) -> tuple[Any, str, Path]:
+    """An Orthanc of our own, which may be killed, with an oblique series of a patient whose name is not ASCII."""
+    folder = tmp_path_factory.mktemp("results")
+    _, uid = tiny_series(folder / "dicom", oblique_deg=15.0, patient="R-1")
+    for path in (folder / "dicom").iterdir():
+        header = pydicom.dcmread(path)
+        header.PatientName, header.AccessionNumber = "Größe^Änne", "A-17"
+        header.save_as(path)
+    orthanc = new_orthanc()
+    orthanc.add(folder / "dicom")
+    return orthanc, uid, folder
+
+
+@pytest.fixture
+def site(pacs, tmp_path) -> Iterator[Site]:
+    """With nothing but the CT on the PACS."""
+    orthanc, uid, _ = pacs
+    site = Site(orthanc, Settings(home=tmp_path / "home", store_results=True), uid, tmp_path)
+    site.open()
+    yield site
+    site.datastore.close()
+    for series in orthanc.ask("GET", "/series"):
+        if orthanc.ask("GET", f"/series/{series}")["MainDicomTags"]["Modality"] != "CT":
+            orthanc.ask("DELETE", f"/series/{series}")
+
+
+CYST = ("cyst", (35, 45, 12), 14.0)
+METASTASIS = ("metastasis", (62, 50, 10), 10.0)
+
+
+def answer(volume: Volume, centre: tuple[int, int, int], **changes: Any) -> dict[str, Any]:
+    """An answer as /infer gives it, on a square around a voxel of the series' own grid."""
+    i, j, k = centre
+    corners = [(i - 4.5, j - 4.5, k), (i + 4.5, j - 4.5, k), (i + 4.5, j + 4.5, k), (i - 4.5, j + 4.5, k)]
+    said = {
+        "prediction": [
+            {"idx": 0, "label": "cyst", "score": 0.8812},
+            {"idx": 1, "label": "metastasis", "score": 0.1187},
+            {"idx": 2, "label": "hemangioma", "score": 0.0001},
+        ],
+        "display": "cyst, about 90 %",
+        "lesion": {
+            "outlined_by": "segmented from a click",
+            "diameter_mm": 25.5,
+            "contour_lps": np.round(volume.native.to_lps(corners), 2).tolist(),
+        },
+        "model": {"version": "20260101T000000Z-00000000", "sha256": "5e" * 32, "trained_on": "phantom"},
+        "closed_set": CLOSED,
+        "warnings": ["Trained on simulated images only."],
+        "reader_notes": [CLOSED, "In the lesion 8 ± 9 HU."],
+    }
+    return {**said, **changes}
+
+
+def words(ds: Any) -> str:
+    return json.dumps(ds.to_json_dict(), ensure_ascii=False)
+
+
+def test_what_is_submitted_while_the_pacs_is_down_arrives_once_when_it_is_back(site: Site, caplog) -> None:
+    site.orthanc.kill()
+    site.submit(CYST, METASTASIS)
+    assert len(site.datastore.get_label_info(site.uid, "final")["lesions"]) == 2
+    assert site.results.work(NOW) == (0, 1)
+    (waits,) = site.results.waiting()
+    assert (waits["state"], waits["tries"]) == ("to be made", 1)
+    assert "cannot be reached" in waits["problem"]
+    assert site.results.work(NOW + 1) == (0, 1), "not due yet"
+    assert site.results.waiting()[0]["tries"] == 1
+    shown = CliRunner().invoke(cli, ["results", "list"], env={"LESIONLABEL_HOME": str(site.settings.home)})
+    assert "cannot be reached" in shown.output
+    site.orthanc.start()
+    site.datastore.close()
+    site.open()  # the server was restarted as well
+    assert site.results.work(NOW + 60) == (1, 0)
+    assert [ds.Modality for ds in site.stored()] == ["SEG", "SR"]
+    assert site.results.work(NOW + 120) == (0, 0)
+    assert site.results.waiting() == []
+    (sent,) = site.results.outbox.list(sent=True)
+    assert not sent.files, "files that name the patient are not kept"
+    for told in (caplog.text, shown.output, json.dumps(waits), json.dumps(sent.to_json())):
+        assert not any(word in told for word in (site.uid, "R-1", "Größe", str(site.settings.home)))
+
+
+def test_documents_wait_when_the_pacs_goes_between_making_and_sending(site: Site, monkeypatch) -> None:
+    monkeypatch.setattr(outbox_module, "FIRST_PAUSE_S", 1.0)
+    site.submit(CYST)
+    site.results._stow = lambda paths: site.orthanc.kill() or site.datastore.client.stow(paths)
+    assert site.results.work(NOW) == (0, 1)
+    (waits,) = site.results.waiting()
+    assert (waits["state"], waits["documents"]) == ("waiting", ["reader's outlines", "reader's decision"])
+    uids = {document["sop_uid"] for document in site.results.outbox.list()[0].record["documents"]}
+    site.orthanc.start()
+    sent = CliRunner().invoke(cli, ["results", "send"], env={"LESIONLABEL_HOME": str(site.settings.home)})
+    assert sent.output == "1 sent, 0 still wait.\n"
+    assert {str(ds.SOPInstanceUID) for ds in site.stored()} == uids
+
+
+def test_the_pacs_holds_what_the_reader_drew_on_the_pixels_where_it_was_drawn(site: Site) -> None:
+    site.submit(CYST, METASTASIS)
+    site.results.work(NOW)
+    seg, sr = site.stored()
+    drawn = sitk.GetArrayFromImage(sitk.ReadImage(str(site.label(CYST, METASTASIS))))
+    frames = seg.pixel_array
+    for at, frame in enumerate(seg.PerFrameFunctionalGroupsSequence):
+        number = frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        place = [float(v) for v in frame.PlanePositionSequence[0].ImagePositionPatient]
+        k = round(float(site.volume.native.to_voxel(place)[2]))
+        np.testing.assert_array_equal(frames[at], drawn[k] == number)
+    assert len(frames) == sum(int((drawn == n).any(axis=(1, 2)).sum()) for n in (1, 2))
+    assert [s.SegmentLabel for s in seg.SegmentSequence] == ["cyst (Lesion 1)", "metastasis (Lesion 2)"]
+    assert {s.SegmentAlgorithmType for s in seg.SegmentSequence} == {"MANUAL"}
+    for ds in (seg, sr):
+        assert (str(ds.PatientName), ds.PatientID, ds.AccessionNumber, ds.StudyDescription) == (
+            "Größe^Änne",
+            "R-1",
+            "A-17",
+            "Abdomen",
+        )
+        assert ds.SeriesDescription.startswith("RESEARCH, not for clinical use")
+    text = words(sr)
+    assert "Dr. A" in text
+    assert str(seg.SOPInstanceUID) in text
+    measured = {
+        str(item.TrackingUID): round(int((drawn == n).sum()) * float(np.prod(site.volume.native.spacing)))
+        for n, item in enumerate(seg.SegmentSequence, start=1)
+    }
+    groups = site.report(sr).content.get_volumetric_roi_measurement_groups()
+    assert {group.tracking_uid: group.get_measurements()[0].value for group in groups} == measured
+
+
+def test_a_correction_replaces_and_the_same_again_changes_nothing(site: Site) -> None:
+    site.submit(CYST, METASTASIS)
+    site.results.work(NOW)
+    first_seg, first = site.stored()
+    site.submit(CYST, METASTASIS)
+    assert site.results.work(NOW) == (0, 0)
+    assert len(site.stored()) == 2
+    site.submit(("hemangioma", *CYST[1:]))
+    site.results.work(NOW)
+    _, second_seg, _, second = site.stored()
+    before = second.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
+    assert before.ReferencedSOPInstanceUID == first.SOPInstanceUID
+    assert (second.SeriesInstanceUID, second.InstanceNumber) == (first.SeriesInstanceUID, 2)
+    assert second_seg.ReferencedInstanceSequence[0].ReferencedSOPInstanceUID == first_seg.SOPInstanceUID
+    assert second_seg.SegmentSequence[0].TrackingUID == first_seg.SegmentSequence[0].TrackingUID, "the same lesion"
+    assert second_seg.SegmentSequence[0].SegmentLabel == "hemangioma (Lesion 1)"
+    site.submit(("liver", *CYST[1:]))
+    site.results.work(NOW)
+    (*_, third) = site.stored()
+    assert "Taken back" in words(third)
+    assert third.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence[
+        0
+    ].ReferencedSOPInstanceUID == (second.SOPInstanceUID)
+
+
+def test_what_the_model_had_said_is_a_document_of_its_own(site: Site) -> None:
+    elsewhere = answer(site.volume, (80, 20, 5))
+    site.results.answers.keep(site.uid, {"lesions": [answer(site.volume, CYST[1], display="older"), elsewhere]})
+    site.results.answers.keep(site.uid, answer(site.volume, CYST[1]))
+    site.submit(CYST, METASTASIS)
+    site.results.work(NOW)
+    decision_seg, decision, seg, sr = site.stored()
+    assert [ds.SeriesDescription.partition(": ")[2] for ds in (decision_seg, decision, seg, sr)] == [
+        "reader's outlines",
+        "reader's decision",
+        "model's outlines",
+        "model's prediction",
+    ]
+    (segment,) = seg.SegmentSequence
+    assert segment.TrackingUID == decision_seg.SegmentSequence[0].TrackingUID
+    assert (segment.SegmentAlgorithmType, int(seg.pixel_array.sum())) == ("SEMIAUTOMATIC", 81)
+    text = words(sr)
+    assert all(word in text for word in (CLOSED, "cyst, about 90 %", "In the lesion 8 ± 9 HU.", "20260101T000000Z-00000000"))
+    assert "older" not in text
+    (drawn,) = [g for g in site.report(sr).content.get_planar_roi_measurement_groups() if len(g.get_measurements()) > 1]
+    assert [(m.name.meaning, m.value) for m in drawn.get_measurements()] == [
+        ("Long axis", 25.5),
+        ("Probability of cyst", 90),
+        ("Probability of metastasis", 10),
+        ("Probability of hemangioma", 5),
+    ]
+    assert "Probability" not in words(decision)
+
+
+def test_an_outline_that_the_reader_left_as_it_was_is_not_called_drawn(site: Site) -> None:
+    square = answer(site.volume, CYST[1])
+    site.results.answers.keep(site.uid, square)
+    mask = np.zeros(site.volume.native.shape, dtype=np.uint8)
+    mask[12, 41:50, 31:40] = 1
+    image = sitk.ReadImage(str(site.label(CYST)))
+    copied = sitk.GetImageFromArray(mask)
+    copied.CopyInformation(image)
+    sitk.WriteImage(copied, str(site.scratch / "copied.nrrd"))
+    with site.results.submitting(site.uid, "final"):
+        info = {"label_info": [{"name": "cyst", "idx": 1}], "client_id": "Dr. A"}
+        site.datastore.save_label(site.uid, str(site.scratch / "copied.nrrd"), "final", info)
+    site.results.work(NOW)
+    assert site.stored()[0].SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"
+
+
+def test_a_submit_that_a_crash_cut_off_is_made_good_later(site: Site) -> None:
+    def cut_off() -> None:
+        with site.results.submitting(site.uid, "final"):
+            info = {"label_info": [{"name": "cyst", "idx": 1}], "client_id": "Dr. A"}
+            site.datastore.save_label(site.uid, str(site.label(CYST)), "final", info)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cut_off()
+    began = site.results.drafts.list()[0].began
+    assert site.results.work(began + 1) == (0, 0), "it may still be under way"
+    assert site.results.work(began + 601)[0] == 1
+    with pytest.raises(InputError), site.results.submitting(site.uid, "final"):
+        site.datastore.save_label(site.uid, str(site.label(CYST)), "fi/nal", {})
+    assert site.results.work(began + 3600) == (0, 0)
+    assert site.results.drafts.list() == []
+    assert len(site.stored()) == 2
+
+
+def test_an_answer_can_be_had_as_seg_and_sr_without_being_stored(site: Site, tmp_path) -> None:
+    said = answer(site.volume, CYST[1])
+    voxels = np.array([[30, 40, 11], [31, 40, 11], [31, 40, 12]])
+    with site.cases.of(site.uid) as (case, _):
+        report = report_of_answers(case, [said])
+        segmentation = segmentation_of_voxels(case, [("cyst, model's outline", voxels)], by_model=True)
+    assert CLOSED in words(report)
+    assert segmentation.pixel_array.sum() == 3
+    assert site.stored() == []
+    left = list(results_folder(site.settings, site.datastore.studies).rglob("*.dcm"))
+    assert left == [], "slices whose headers were read are not kept"
+
+
+def test_results_on_files_are_refused_with_the_reason(tmp_path) -> None:
+    settings = Settings(home=tmp_path / "home", store_results=True)
+    (tmp_path / "studies").mkdir()
+    datastore = CuratedDatastore(tmp_path / "studies")
+    assert open_cases(settings, datastore, Desk(settings).open) is None
+    with pytest.raises(InputError, match="needs --studies http"):
+        open_results(settings, datastore, None)
+
+
+@pytest.mark.real_ct
+def test_the_real_ct_gives_results_that_the_checker_accepts(real_ct, pacs, tmp_path, dciodvfy) -> None:
+    orthanc, _, _ = pacs
+    orthanc.add(real_ct / "PATIENT_DICOM")
+    uid = str(pydicom.dcmread(next((real_ct / "PATIENT_DICOM").iterdir()), stop_before_pixels=True).SeriesInstanceUID)
+    site = Site(orthanc, Settings(home=tmp_path / "home", store_results=True), uid, tmp_path)
+    site.open()
+    site.results.answers.keep(uid, answer(site.volume, (180, 240, 60)))
+    site.submit(("metastasis", (180, 240, 60), 20.0))
+    assert site.results.work(NOW) == (1, 0)
+    stored = [ds for ds in site.stored() if str(ds.PatientName) == "liver_17^patient"]
+    assert len(stored) == 4
+    for ds in stored:
+        assert (ds.PatientID, str(ds.PatientName)) == ("", "liver_17^patient")
+        path = tmp_path / "checked.dcm"
+        ds.save_as(path)
+        printed = subprocess.run([dciodvfy, str(path)], capture_output=True, text=True, check=False)
+        assert [line for line in (printed.stdout + printed.stderr).splitlines() if line.startswith("Error")] == []
+    site.datastore.close()
