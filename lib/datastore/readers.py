@@ -8,10 +8,11 @@ import numpy as np
 
 from lesionlabel.datastore.curated import CuratedDatastore
 from lesionlabel.evaluation.agreement import LesionRead, ReaderAgreement, reader_agreement
+from lesionlabel.evaluation.report import PHANTOM_SENTENCE
 from lesionlabel.imaging.sidecar import read_sidecar
 from lesionlabel.lesions.classes import ClassList
 from lesionlabel.lesions.consensus import Agreement, Settled
-from lesionlabel.lesions.readings import read_lesions
+from lesionlabel.lesions.readings import read_lesions, usable
 
 #: What has to be known with the figures.
 ALL_NOTE = (
@@ -52,17 +53,22 @@ def agreement_of_readers(
 ) -> tuple[ReaderAgreement, str]:
     """How far readers agree, with what has to be known of the figures. blind: of decisions made without the model's answer.
 
-    Lesions of a class that is not configured count as "other". Simulated images count as any: say so where there are such.
+    Simulated images count only where no patient's image was read by two readers. Lesions of a class that is not configured count
+    as "other".
     """
-    lesions: list[LesionRead] = []
+    lesions: dict[bool, list[LesionRead]] = {False: [], True: []}
     for image_id in datastore.get_labeled_images():
-        decisions = datastore.readings.latest(image_id, blind)
+        decisions = usable(datastore.readings.latest(image_id, blind))
         if len(decisions) < 2:
             continue
-        patient = read_sidecar(datastore.studies, image_id).patient
+        sidecar = read_sidecar(datastore.studies, image_id)
         for read in read_lesions(decisions):
-            lesions.append(LesionRead(patient, {stance.reader: stance.lesion for stance in read.stances}))
-    return reader_agreement(lesions, classes, np.random.default_rng(seed)), BLIND_NOTE if blind else ALL_NOTE
+            said = {stance.reader: stance.lesion for stance in read.stances}
+            lesions[sidecar.simulated].append(LesionRead(sidecar.patient, said))
+    simulated = not lesions[False] and bool(lesions[True])
+    note = BLIND_NOTE if blind else ALL_NOTE
+    figures = reader_agreement(lesions[simulated], classes, np.random.default_rng(seed))
+    return figures, f"{PHANTOM_SENTENCE} {note}" if simulated else note
 
 
 def _brief(decision: dict[str, Any]) -> dict[str, Any]:

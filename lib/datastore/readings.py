@@ -18,6 +18,9 @@ from lesionlabel.lesions.errors import InputError, IntegrityError, NotFoundError
 from lesionlabel.lesions.lesion import Lesion, Proof, parse_proof
 from lesionlabel.lesions.readings import NO_LESION, OTHER, Decision, read_lesions, spacing_of, usable
 
+#: Who saves without a name: the client's default, which 3D Slicer sends where nobody set one, among them.
+NOBODY = ("", UNKNOWN_READER, "user-xyz")
+
 #: image id -> the info of its current final label, None where it has none. Raises NotFoundError for an unknown image.
 CurrentInfo = Callable[[str], dict[str, Any] | None]
 
@@ -95,7 +98,7 @@ class Readings:
         reason, for an unknown class or proof, where readers do not differ, and where another adjudication stands.
         """
         by, reason = by.strip(), reason.strip()
-        if not by or by == UNKNOWN_READER:
+        if by.casefold() in NOBODY:
             raise InputError("An adjudication needs the name of who decides, as 'by'.")
         if not reason:
             raise InputError("An adjudication needs a reason: what shows that it is so?")

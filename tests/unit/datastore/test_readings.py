@@ -147,6 +147,18 @@ def test_agreement_is_reported_of_all_and_of_blind_decisions(datastore, submit, 
         assert ("agree more" in note) is not blind
 
 
+def test_simulated_images_are_never_mixed_with_patients(datastore, submit, tiny_ct):
+    tiny_ct(datastore.studies / "phantom-1.nii.gz", seed=3)
+    for reader in ("a", "b"):
+        submit(reader, "cyst", image="phantom-1")
+    figures, note = agreement_of_readers(datastore, DEFAULT_CLASSES, blind=True)
+    assert (figures.pairs[0].found[0], "simulated" in note) == (1, True)
+    for reader in ("a", "b"):
+        submit(reader, "cyst", "metastasis")
+    figures, note = agreement_of_readers(datastore, DEFAULT_CLASSES, blind=True)
+    assert (figures.pairs[0].found[0], "simulated" in note) == (2, False)
+
+
 def test_an_adjudication_counts_is_kept_for_ever_and_reaches_the_snapshot(datastore, submit, decide, store, tmp_path):
     submit("a", "cyst", "metastasis", proof="follow-up")
     _, lesion = submit("b", "cyst", "hemangioma", proof="follow-up")
@@ -196,6 +208,7 @@ def test_what_cannot_be_adjudicated_is_refused_with_the_reason(datastore, submit
         ({"lesion": lesion, "label": "abscess"}, UnknownClassError, "Allowed: cyst, metastasis, hemangioma, other, no lesion"),
         ({"lesion": lesion, "by": " "}, InputError, "name of who decides"),
         ({"lesion": lesion, "by": "unknown"}, InputError, "name of who decides"),
+        ({"lesion": lesion, "by": "user-xyz"}, InputError, "name of who decides"),
         ({"lesion": lesion, "by": "B"}, InputError, "one of the lesion's readers"),
         ({"lesion": lesion, "reason": ""}, InputError, "needs a reason"),
         ({"lesion": lesion, "proof": "hearsay"}, InputError, "Unknown proof level"),
