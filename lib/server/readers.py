@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from lesionlabel.datastore.curate import saw_model
 from lesionlabel.datastore.names import require_id
 from lesionlabel.datastore.readers import agreement_of_readers, disagreements, image_readings
+from lesionlabel.lesions.consensus import Agreement
 from lesionlabel.server.roles import REVIEWER, USER
 from lesionlabel.server.running import running_app
 
@@ -70,7 +71,7 @@ def list_disagreements(settled: bool = False, user: User = USER) -> dict[str, An
     """The lesions on which readers differ and nobody decided; with settled=true also those settled by proof or an adjudicator."""
     found = disagreements(running_app().datastore(), settled)
     return {
-        "open": sum(one.lesion is None and one.agreement == "open" for _, one in found),
+        "open": sum(one.agreement is Agreement.OPEN for _, one in found),
         "lesions": [{"image": image_id, **one.to_json()} for image_id, one in found],
     }
 
