@@ -1,7 +1,6 @@
 import json
 import multiprocessing
-import subprocess
-import sys
+import resource
 from dataclasses import replace
 
 import numpy as np
@@ -139,10 +138,16 @@ def test_an_answer_is_the_same_wherever_it_is_computed(work):
         np.testing.assert_array_equal(one["logits"], other["logits"])
 
 
-def test_a_folder_of_another_experiment_or_of_anything_else_is_left_alone(work, cohort):
-    run_tasks(replace(work, plan=plan_of(cohort, ("mean",))), 1, lambda *_: None)
+def test_a_folder_that_was_cut_short_is_taken_up_and_one_of_another_experiment_or_damaged_is_left_alone(work, cohort):
+    mean = replace(work, plan=plan_of(cohort, ("mean",)))
+    # Ended between its first file and its second.
+    save_cohort(cohort, work.folder / "cohort.npz")
+    run_tasks(mean, 1, lambda *_: None)
     with pytest.raises(InputError, match=r"holds another experiment: it differs in points"):
         run_tasks(work, 1, lambda *_: None)
+    (work.folder / "plan.json").write_text("{ half")
+    with pytest.raises(IntegrityError, match=r"plan\.json is missing or damaged"):
+        run_tasks(mean, 1, lambda *_: None)
     (work.folder.parent / "full").mkdir()
     (work.folder.parent / "full" / "thesis.txt").write_text("do not touch")
     with pytest.raises(InputError, match="holds no experiment"):
@@ -183,8 +188,12 @@ def test_an_arm_that_is_not_known_is_refused_and_patients_have_no_oracle(cohort)
         make_plan(patients, "quick", ("oracle",), None)
 
 
-def test_a_process_that_is_ended_from_outside_is_told_and_the_rest_stays(work, cohort):
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of another process can be set on Linux only")
+def test_a_process_ended_from_outside_or_a_disk_without_room_is_told_and_the_run_goes_on(work, cohort):
     small = replace(work, plan=plan_of(cohort, ("mean", "diameter")))
+
+    def finished():
+        return {path: path.stat().st_mtime_ns for path in small.folder.rglob("*-f*.npz")}
 
     def end(task, done, of, left):
         for process in multiprocessing.active_children():
@@ -192,58 +201,23 @@ def test_a_process_that_is_ended_from_outside_is_told_and_the_rest_stays(work, c
 
     with pytest.raises(StoppedError, match=r"ended from outside.*--resume"):
         run_tasks(small, 1, end)
-    finished = {path: path.stat().st_mtime_ns for path in small.folder.rglob("*-f*.npz")}
-    assert finished
+    first = finished()
+    assert first
+
+    def fill_the_disk(task, done, of, left):
+        # No file may grow beyond this: what the system says of it is what it says of a full disk, but for the number.
+        for process in multiprocessing.active_children():
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+
+    with pytest.raises(StoppedError, match="Make room, then go on with --resume"):
+        run_tasks(small, 1, fill_the_disk)
+    second = finished()
+    assert len(first) < len(second) < len(all_tasks(small.plan))
+    assert {path: second[path] for path in first} == first
     told = []
     run_tasks(small, 1, lambda task, *_: told.append(task))
-    assert len(told) == len(all_tasks(small.plan)) - len(finished)
-    assert {path: path.stat().st_mtime_ns for path in finished} == finished
-
-
-FULL_DISK = """
-import resource, sys
-from pathlib import Path
-from lesionlabel.experiment.profiles import make_plan
-from lesionlabel.experiment.run import run_tasks
-from lesionlabel.experiment.tasks import Work
-from lesionlabel.lesions.cohort import load_cohort
-from lesionlabel.settings import Settings
-from lesionlabel.training.hooks import StoppedError
-
-if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    cohort = load_cohort(folder / "cohort.npz")
-    work = Work(cohort, make_plan(cohort, "quick", ("mean", "diameter"), 1), Settings(home=folder / "home"), folder / "out")
-    told = []
-    try:
-        run_tasks(work, 1, lambda *_: told.append(_), should_stop=lambda: bool(told))
-    except StoppedError:
-        pass
-    # No file may grow beyond this: what the system says of it is what it says of a full disk, but for the number.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
-    try:
-        run_tasks(work, 1, lambda *_: None)
-    except StoppedError as error:
-        print(error)
-    print(len(list((folder / "out").rglob("*-f*.npz"))), "finished", flush=True)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    run_tasks(work, 1, lambda *_: None)
-    print(len(list((folder / "out").rglob("*-f*.npz"))), "finished")
-"""
-
-
-def test_a_disk_without_room_is_told_and_the_run_goes_on_after_room_was_made(cohort, tmp_path):
-    save_cohort(cohort, tmp_path / "cohort.npz")
-    (tmp_path / "full.py").write_text(FULL_DISK)
-    done = subprocess.run(
-        [sys.executable, str(tmp_path / "full.py"), str(tmp_path)], capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    first, then, end = done.stdout.splitlines()
-    assert "Make room, then go on with --resume" in first
-    assert 1 <= int(then.split()[0]) < 6
-    assert end == "6 finished"
-    assert "Traceback" not in done.stderr
+    assert len(told) == len(all_tasks(small.plan)) - len(second)
+    assert {path: finished()[path] for path in second} == second
 
 
 def test_a_training_that_diverges_is_left_out_and_named_and_the_rest_is_reported(cohort, settings, tmp_path):
@@ -259,15 +233,6 @@ def test_a_training_that_diverges_is_left_out_and_named_and_the_rest_is_reported
     filtered = Task("answers", 0, 0, schedule="steps", point=Point("filtered", 6, 6))
     run_task(work, filtered)
     assert "did not finish" in (work.folder / filtered.failure).read_text()
-
-
-def test_a_start_that_was_cut_short_or_damaged_is_mended_or_named(cohort, settings, tmp_path):
-    work = Work(cohort, plan_of(cohort, ("mean",)), settings, tmp_path / "out")
-    save_cohort(cohort, work.folder / "cohort.npz")
-    run_tasks(work, 1, lambda *_: None)
-    (work.folder / "plan.json").write_text("{ half")
-    with pytest.raises(IntegrityError, match=r"plan\.json is missing or damaged"):
-        run_tasks(work, 1, lambda *_: None)
 
 
 @pytest.mark.parametrize(("preset", "variant"), [("sharp", "calibrated"), ("soft", "calibrated"), ("sharp", "harder")])

@@ -1,5 +1,6 @@
 """The gate's steps of a job, done as a worker does them, also twice and while others promote."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -21,22 +22,30 @@ from lesionlabel.training.hooks import never_stop, no_progress
 TINY = Recipe("tiny", 0, 3, ClassifierConfig(epochs=None, steps=4, batch=8))
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, cohort_of):
+    """A home with what serves, another that served before it, and a candidate, of patients apart."""
+    settings = Settings(home=tmp_path_factory.mktemp("trained") / "home", device="cpu")
+    versions = Versions(settings)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(retrain, "PROFILES", {**PROFILES, "tiny": TINY})
+        for prefix in ("a", "b"):
+            version = train_version(cohort_of(18, prefix), settings, "tiny")[0].version
+            versions.promote(version, "an admin", "a drill", override=True)
+        train_version(cohort_of(24, "c"), settings, "tiny", 1)
+    return settings.home
+
+
 @pytest.fixture
-def work(tmp_path, monkeypatch):
-    monkeypatch.setattr(retrain, "PROFILES", {**PROFILES, "tiny": TINY})
+def work(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "home")
     settings = Settings(home=tmp_path / "home", device="cpu", auto_promote=True)
     return Work(settings, Jobs(settings), "a")
 
 
 @pytest.fixture
-def versions(work, cohort_of):
-    """What serves, another that served before it, and a candidate, of patients apart."""
-    versions = Versions(work.settings)
-    for prefix in ("a", "b"):
-        version = train_version(cohort_of(18, prefix), work.settings, "tiny")[0].version
-        versions.promote(version, "an admin", "a drill", override=True)
-    train_version(cohort_of(24, "c"), work.settings, "tiny", 1)
-    return versions
+def versions(work):
+    return Versions(work.settings)
 
 
 def begin(work, version):

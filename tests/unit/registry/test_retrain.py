@@ -60,14 +60,7 @@ def test_lesions_decided_with_the_answer_in_sight_train_a_candidate_that_nobody_
         Versions(settings).promote(info.version, "an admin", "it looks fine")
 
 
-def test_the_same_snapshot_and_seed_give_the_same_weights(settings, cohort_of):
-    first, _ = train_version(cohort_of(18), settings, "tiny", 1)
-    second, _ = train_version(cohort_of(18), settings, "tiny", 1)
-    assert second.version.split("-")[1] == first.version.split("-")[1]
-    assert second.manifest.temperature == first.manifest.temperature
-
-
-def test_a_stopped_run_leaves_no_version_and_goes_on_to_the_same_one(settings, cohort_of):
+def test_the_same_snapshot_and_seed_give_the_same_version_also_where_a_run_was_stopped_and_goes_on(settings, cohort_of):
     whole, _ = train_version(cohort_of(18), settings, "tiny", 1)
     asked = iter([False] * 10 + [True])
     with pytest.raises(StoppedError):
@@ -79,6 +72,7 @@ def test_a_stopped_run_leaves_no_version_and_goes_on_to_the_same_one(settings, c
     assert len(told) == 6
     assert resumed.manifest.evaluation == whole.manifest.evaluation
     assert resumed.version.split("-")[1] == whole.version.split("-")[1]
+    assert resumed.manifest.temperature == whole.manifest.temperature
     # What was on the way is gone.
     assert list(settings.training_folder.iterdir()) == []
 
