@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lesionlabel.augment.classic import originals
+from lesionlabel.evaluation.unlike import held_out_percentiles
 from lesionlabel.lesions.cohort import PHANTOM_PREFIX, Cohort
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.lesions.splits import patient_folds, refuse_leak
@@ -103,7 +104,8 @@ def answer_fold(
 ) -> tuple[NDArray[np.float64], dict[str, Any]]:
     """Train the recipe on the other folds and answer for this one: logits (lesions of the fold, classes), and how it was trained.
 
-    The seed draws augmentations and weights. joined, checkpoint: as in fit. Raises LeakError, StoppedError.
+    The seed draws augmentations and weights. joined, checkpoint: as in fit. held_out_percentiles in the record: how unlike the
+    training lesions each lesion of the fold is. Raises LeakError, StoppedError.
     """
     training, test = cohort.subset(np.flatnonzero(folds != fold)), cohort.subset(np.flatnonzero(folds == fold))
     refuse_leak(training.patients, test.patients)
@@ -119,8 +121,12 @@ def answer_fold(
         should_stop=should_stop,
     )
     with torch.inference_mode():
-        logits = result.network(originals(test)).double().numpy()
-    return logits, {**result.record(), "lesions": len(training), "patients": len(set(training.patients))}
+        held_out = result.network.features(originals(test))
+        logits = result.network.head(held_out).double().numpy()
+        trained = result.network.features(originals(training)).double().numpy()
+    unlike = held_out_percentiles(trained, training.patients, held_out.double().numpy())
+    seen = {"lesions": len(training), "patients": len(set(training.patients)), "held_out_percentiles": unlike}
+    return logits, {**result.record(), **seen}
 
 
 def fit(

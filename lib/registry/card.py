@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from lesionlabel.evaluation.unlike import WARN_FROM
 from lesionlabel.lesions.roi import HU_WINDOW, MARGIN, ROI_SIZE
 from lesionlabel.registry.bundle_folder import WEIGHTS_NAME
 from lesionlabel.registry.manifest import Manifest
@@ -123,6 +124,27 @@ def inference_config(manifest: Manifest) -> dict[str, Any]:
     }
 
 
+def _certainty(manifest: Manifest) -> str:
+    sets, alarms = manifest.prediction_sets, manifest.false_alarms
+    if sets is None:
+        return "It keeps neither prediction sets nor how unlike its training lesions a ROI is."
+    if sets.achieved is None:
+        said = f"No prediction sets: {sets.why_not}."
+    else:
+        low, high = sets.achieved
+        said = (
+            f"Prediction sets of {sets.nominal:.0%} from out-of-fold answers on {sets.lesions} lesions of {sets.patients} "
+            f"patients, {'one threshold a class' if sets.per_class else 'one threshold for all classes'}. From so many patients "
+            f"coverage comes out between {low:.0%} and {high:.0%} in nine of ten cohorts."
+        )
+    if alarms is None:
+        return f"{said} How often it warns of usual lesions as unlike the curated ones was not measured."
+    return (
+        f"{said} It warns where a ROI is farther from its training lesions than {WARN_FROM:.0f} % of these are from each other; "
+        f"held-out curated lesions were warned about in {alarms.percent()}, networks of the folds."
+    )
+
+
 def model_card(manifest: Manifest, evaluation_text: str) -> str:
     """docs/README.md: what the model is, what it has seen (counted, never listed), and how it did. Markdown."""
     classes = ", ".join(manifest.class_names)
@@ -165,6 +187,10 @@ Its probabilities assume this class mix. Where the mix is another, they are off.
 ## How it did
 
 {evaluation_text.strip() or "It was not evaluated. It cannot be promoted."}
+
+## How it says that it is not sure
+
+{_certainty(manifest)}
 
 ## How it was made
 

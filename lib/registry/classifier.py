@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
 
+from lesionlabel.evaluation.unlike import Familiar
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.networks.paper_cnn import INPUT_SIZE, PaperCNN
 from lesionlabel.registry.manifest import Manifest, TrainedOn
@@ -19,10 +20,13 @@ class Classifier:
     """Answers for ROIs. It holds no state that a call changes, so any number of threads may share one.
 
     version, trained_on, temperature: from the manifest. sha256: of the weights file. class_names: order of every
-    probability vector. class_mix: share of each class that the probabilities assume.
+    probability vector. class_mix: share of each class that the probabilities assume. familiar: its training lesions, None in
+    versions from before they were kept.
     """
 
-    def __init__(self, network: PaperCNN, manifest: Manifest, sha256: str, device: torch.device) -> None:
+    def __init__(
+        self, network: PaperCNN, manifest: Manifest, sha256: str, device: torch.device, familiar: Familiar | None = None
+    ) -> None:
         # Channels last: max-pooling is vectorised there, and one click's five ROIs take a third of the time.
         self._network: PaperCNN = convert_conv2d_weight_memory_format(
             network.to(device).eval().requires_grad_(False), torch.channels_last
@@ -35,6 +39,8 @@ class Classifier:
         self.class_names: tuple[str, ...] = manifest.class_names
         self.class_mix: dict[str, float] = manifest.class_mix
         self.temperature: float = manifest.temperature
+        self.familiar = familiar
+        self._patients = {name: number for number, name in enumerate(manifest.patients)}
 
     def logits(self, rois: NDArray[np.float32]) -> NDArray[np.float64]:
         """Logits (n, classes), before the temperature, of ROIs (n, 64, 64) in [0, 1]. Raises InputError for other input."""
@@ -51,14 +57,37 @@ class Classifier:
         """
         return softmax(self.logits(rois) / self.temperature)
 
+    def look(self, rois: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Features (n, 256) and calibrated probabilities (n, classes) of ROIs (n, 64, 64) in [0, 1], from one pass.
+
+        Raises InputError for other input.
+        """
+        width = self._network.head.in_features
+        both = self._run(rois, self._features_and_logits, width + len(self.class_names))
+        return both[:, :width], softmax(both[:, width:] / self.temperature)
+
+    def percentile(self, features: NDArray[np.float64], patient: str | None = None) -> float | None:
+        """How unlike the training lesions features (256,) are, 0 to 100; None where the version cannot say.
+
+        patient: pseudonym of the patient whose ROI it is: lesions of that patient that trained are left out.
+        """
+        if self.familiar is None or not self.familiar.measures:
+            return None
+        return self.familiar.percentile(features, self._patients.get(patient or ""))
+
     def warm_up(self) -> None:
         """Answer once, so that the first who asks does not wait for what torch prepares at its first use."""
-        self.logits(np.full((1, INPUT_SIZE, INPUT_SIZE), 0.5, dtype=np.float32))
+        features, _ = self.look(np.full((1, INPUT_SIZE, INPUT_SIZE), 0.5, dtype=np.float32))
+        self.percentile(features[0])
 
     def predict(self, roi: NDArray[np.float32]) -> list[tuple[str, float]]:
         """Class names with their probability for one ROI (64, 64), most probable first."""
         row = self.probabilities(np.asarray(roi)[None])[0]
         return [(self.class_names[i], float(row[i])) for i in np.argsort(-row, kind="stable")]
+
+    def _features_and_logits(self, images: torch.Tensor) -> torch.Tensor:
+        features = self._network.features(images)
+        return torch.cat([features, self._network.head(features)], dim=1)
 
     def _run(self, rois: NDArray[np.float32], layer, width: int) -> NDArray[np.float64]:
         rois = np.asarray(rois, dtype=np.float32)

@@ -11,6 +11,8 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
+from lesionlabel.evaluation.metrics import Interval
+from lesionlabel.evaluation.prediction_set import PredictionSets
 from lesionlabel.lesions.errors import IntegrityError, NoModelError
 
 MANIFEST_NAME = "manifest.json"
@@ -92,7 +94,9 @@ class VersionManifest:
 class Manifest(VersionManifest):
     """The manifest of a classifier. Its class mix is the one that the probabilities assume.
 
-    temperature: divides the logits. evaluation: the cross-validation report, None where there was none.
+    temperature: divides the logits. evaluation: the cross-validation report, None where there was none. prediction_sets: None in
+    versions from before they were kept. false_alarms: how often a held-out lesion was warned about as unlike the others, None
+    where that was not measured.
     """
 
     FORMAT: ClassVar[str] = "lesionlabel-classifier-1"
@@ -100,13 +104,21 @@ class Manifest(VersionManifest):
 
     temperature: float
     evaluation: dict[str, Any] | None
+    prediction_sets: PredictionSets | None = None
+    false_alarms: Interval | None = None
 
     @classmethod
     def _own(cls, content: dict[str, Any]) -> dict[str, Any]:
         temperature = float(content["temperature"])
         if not temperature > 0:
             raise ValueError(f"temperature {temperature}")
-        return {"temperature": temperature, "evaluation": content["evaluation"]}
+        sets, alarms = content.get("prediction_sets"), content.get("false_alarms")
+        return {
+            "temperature": temperature,
+            "evaluation": content["evaluation"],
+            "prediction_sets": None if sets is None else PredictionSets.from_json(sets),
+            "false_alarms": None if alarms is None else Interval(**alarms),
+        }
 
 
 M = TypeVar("M", bound=VersionManifest)

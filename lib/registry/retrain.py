@@ -16,11 +16,13 @@ from types import MappingProxyType
 
 from lesionlabel.evaluation.crossval import Recipe, decided_blind, is_simulated
 from lesionlabel.evaluation.report import Report, make_report
+from lesionlabel.evaluation.unlike import Familiar
 from lesionlabel.lesions.cohort import Cohort
 from lesionlabel.lesions.errors import InputError, NotFoundError
 from lesionlabel.networks.paper_cnn import PaperCNN
 from lesionlabel.registry.bundle import save_bundle
 from lesionlabel.registry.bundle_folder import weights_digest
+from lesionlabel.registry.certainty import NOT_TESTED, false_alarms_of, familiar_to, prediction_sets_of
 from lesionlabel.registry.joined import describe, keep_set, parents, seen_by
 from lesionlabel.registry.manifest import Manifest
 from lesionlabel.registry.profiles import TRIAL, find_profile
@@ -75,6 +77,7 @@ class Trained:
     network: PaperCNN
     manifest: Manifest
     report: Report | None
+    familiar: Familiar
 
     @property
     def report_text(self) -> str:
@@ -130,7 +133,7 @@ def train_starter(
     run_parts(settings, plan, progress=progress, should_stop=should_stop)
     trained = assemble(settings, plan)
     manifest = replace(trained.manifest, version=f"starter-{weights_digest(trained.network)[:8]}")
-    save_bundle(folder, trained.network, manifest, trained.report_text, over=True)
+    save_bundle(folder, trained.network, manifest, trained.report_text, trained.familiar, over=True)
     forget(settings, plan)
     return replace(trained, manifest=manifest)
 
@@ -161,7 +164,7 @@ def keep_version(settings: Settings, plan: TrainingPlan, notes: tuple[str, ...] 
     versions = Versions(settings)
     with suppress(NotFoundError):
         return versions.get(trained.manifest.version), trained
-    return versions.add(trained.network, trained.manifest, trained.report_text), trained
+    return versions.add(trained.network, trained.manifest, trained.report_text, trained.familiar), trained
 
 
 def forget(settings: Settings, plan: TrainingPlan) -> None:
@@ -188,12 +191,13 @@ def assemble(settings: Settings, plan: TrainingPlan, notes: tuple[str, ...] = ()
         report = make_report(read_answers(settings, plan, training), settings.classes)
     ended = record.pop("ended")
     locked = len(set(read_snapshot(settings, plan.snapshot).patients)) - len(set(training.patients))
+    patients = tuple(sorted({*training.patients, *seen_by(plan, settings)}))
     manifest = Manifest(
         version=f"{datetime.fromisoformat(ended):%Y%m%dT%H%M%SZ}-{weights_digest(network)[:8]}",
         created=ended,
         class_counts=training.counts(),
         trained_on="phantom" if is_simulated(training) else "patients",
-        patients=tuple(sorted({*training.patients, *seen_by(plan, settings)})),
+        patients=patients,
         snapshot=plan.snapshot,
         config={
             **plan.recipe.to_json(),
@@ -208,5 +212,7 @@ def assemble(settings: Settings, plan: TrainingPlan, notes: tuple[str, ...] = ()
         evaluation=None if report is None else report.to_json(),
         code_version=plan.code,
         parents=parents(plan),
+        prediction_sets=NOT_TESTED if report is None else prediction_sets_of(report.out_of_fold),
+        false_alarms=None if report is None else false_alarms_of(report.out_of_fold),
     )
-    return Trained(network, manifest, report)
+    return Trained(network, manifest, report, familiar_to(network, training, patients))

@@ -6,6 +6,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar
 
+from lesionlabel.evaluation.unlike import Familiar
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.networks.paper_cnn import PaperCNN
 from lesionlabel.registry.bundle import load_classifier, save_bundle
@@ -37,10 +38,12 @@ class Versions(VersionStore[Manifest, Classifier]):
     def load(self, folder: Path, manifest_sha256: str | None = None) -> Classifier:
         return load_classifier(folder, self.settings.device, manifest_sha256)
 
-    def add(self, network: PaperCNN, manifest: Manifest, evaluation_text: str = "") -> VersionInfo[Manifest]:
+    def add(
+        self, network: PaperCNN, manifest: Manifest, evaluation_text: str = "", familiar: Familiar | None = None
+    ) -> VersionInfo[Manifest]:
         """Store a trained network as a version that does not serve."""
         folder = self.folder / manifest.version
-        return VersionInfo(save_bundle(folder, network, manifest, evaluation_text), folder, False, False)
+        return VersionInfo(save_bundle(folder, network, manifest, evaluation_text, familiar), folder, False, False)
 
     def refuse_promotion(self, info: VersionInfo[Manifest], serving: str | None, consent: Consent) -> dict[str, Any]:
         """As in VersionStore: without a promoted version there is nothing to compare with, and going back needs no test."""
