@@ -25,10 +25,11 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("LESIONLABEL_HOME", str(tmp_path / "home"))
 
 
-@pytest.fixture
-def cohort(tmp_path):
-    save_cohort(make_cohort({"cyst": 12, "metastasis": 12, "hemangioma": 12}, seed=7), tmp_path / "cohort.npz")
-    return str(tmp_path / "cohort.npz")
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cohort") / "cohort.npz"
+    save_cohort(make_cohort({"cyst": 12, "metastasis": 12, "hemangioma": 12}, seed=7), path)
+    return str(path)
 
 
 def run(*words):

@@ -13,6 +13,11 @@ from lesionlabel.registry.synthetic_set import load_synthetic_set, make_syntheti
 NAMES = ("cyst", "metastasis", "hemangioma")
 
 
+@pytest.fixture(scope="module")
+def cohort():
+    return make_cohort(dict.fromkeys(NAMES, 6), seed=3)
+
+
 @pytest.fixture
 def generators(generator_of):
     """One untrained generator of all classes, trained on the phantom so its manifest says, and fit."""
@@ -72,14 +77,13 @@ def test_a_set_comes_back_from_disk_and_a_changed_one_is_not_used(generators, tm
 
 
 def test_a_classifier_trained_with_synthetic_images_has_seen_their_patients_and_its_card_names_none(
-    settings, generators, monkeypatch
+    settings, generators, monkeypatch, cohort
 ):
     from lesionlabel.evaluation.crossval import Recipe
     from lesionlabel.training.classifier import ClassifierConfig
 
     smallest = Recipe(profile="quick", amount_per_fold=12, training=ClassifierConfig(epochs=None, steps=2))
     monkeypatch.setattr("lesionlabel.registry.retrain.PROFILES", {"quick": smallest})
-    cohort = make_cohort(dict.fromkeys(NAMES, 6), seed=3)
     made = make_synthetic_set(generators(), 5, 1)
     info, _ = train_version(cohort, settings, "quick", 0, made)
     assert "phantom-9-0-00001" in info.manifest.patients
@@ -95,18 +99,13 @@ def test_a_classifier_trained_with_synthetic_images_has_seen_their_patients_and_
     )
 
 
-def test_a_training_whose_patients_a_generator_has_seen_is_refused_before_it_starts(settings, generators):
-    cohort = make_cohort(dict.fromkeys(NAMES, 6), seed=3)
+def test_a_training_whose_patients_a_generator_has_seen_is_refused_before_it_starts(settings, generators, cohort):
     made = make_synthetic_set(generators(patients=(cohort.patients[0],)), 5, 1)
     with pytest.raises(LeakError, match=cohort.patients[0]):
         train_version(cohort, settings, "quick", 0, made)
 
 
 class TestFilter:
-    @pytest.fixture
-    def cohort(self):
-        return make_cohort(dict.fromkeys(NAMES, 6), seed=3)
-
     @pytest.fixture
     def chosen_by(self, network_of, manifest_of, cohort):
         def make(settings: FilterSettings) -> SyntheticFilter:

@@ -7,8 +7,6 @@ import pytest
 
 from lesionlabel.lesions.classes import DEFAULT_CLASSES
 from lesionlabel.lesions.errors import InputError, IntegrityError, NoModelError, NotFoundError
-from lesionlabel.phantom.cohort import make_cohort
-from lesionlabel.phantom.lesions import DRAWN_CLASSES
 from lesionlabel.registry import versions as versions_module
 from lesionlabel.registry.bundle import save_bundle
 from lesionlabel.registry.gate import GateOutcome, Sides, decide
@@ -182,11 +180,13 @@ def test_version_names_are_never_overwritten(versions, network, manifest_of):
         versions.add(network, replace(manifest_of(FIRST), seed=7))
 
 
-def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(versions, starter, settings, network_of, manifest_of):
+def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(
+    versions, starter, settings, network_of, manifest_of, cohort_of
+):
     versions.promote(FIRST, "an admin", "first")
     third = "20260103T000000Z-dddddddd"
     versions.add(network_of(3), manifest_of(third))
-    cohort = make_cohort(dict.fromkeys(DRAWN_CLASSES, 2), seed=1)
+    cohort = cohort_of(6)
     sides = Sides(cohort, np.zeros((6, 3)), np.zeros((6, 3)))
     for version in (SECOND, third):
         named = {"candidate": version, "champion": FIRST, "snapshot": version, "simulated": False}
@@ -212,9 +212,9 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(versions, star
     assert [entry["version"] for entry in versions.promotions()] == [FIRST, winner]
 
 
-def test_a_reader_accepts_each_lesion_by_name_and_is_not_the_one_who_promotes(versions, starter, settings):
+def test_a_reader_accepts_each_lesion_by_name_and_is_not_the_one_who_promotes(versions, starter, settings, cohort_of):
     versions.promote(FIRST, "an admin", "first")
-    cohort = make_cohort(dict.fromkeys(DRAWN_CLASSES, 100), seed=1)
+    cohort = cohort_of(300)
     right = 2.0 * np.eye(3)[cohort.labels]
     candidate = right.copy()
     harmed = np.flatnonzero(cohort.labels == DEFAULT_CLASSES.names.index("metastasis"))[:2]
