@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MODULES = sorted(path for folder in ("lib", "app", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
+MODULES = sorted(path for folder in ("lib", "app", "plugins", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
 LONGEST = 400
 
 

@@ -1,0 +1,79 @@
+"""The model's answer about one lesion, in the words that a reader sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+NOT_CLINICAL = "Research software, not for clinical use."
+NOT_AVAILABLE = "not available: this server's answers have none."
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """json: as the server gave it."""
+
+    json: dict[str, Any]
+
+    @property
+    def is_typed(self) -> bool:
+        """Whether a type was given; where not, the notes say why."""
+        return bool(self.json.get("answered"))
+
+    @property
+    def headline(self) -> str:
+        return str(self.json.get("display") or "no type was given")
+
+    @property
+    def probabilities(self) -> list[tuple[str, str]]:
+        """Class and percentage, the most probable first, no finer than 5 %."""
+        found = sorted(self.json.get("prediction") or [], key=lambda entry: -float(entry["score"]))
+        return [(str(entry["label"]), percent(float(entry["score"]))) for entry in found]
+
+    @property
+    def prediction_set(self) -> str:
+        """The sentence about the classes that remain possible."""
+        return f"Prediction set: {_sentence(self.json.get('prediction_set'))}"
+
+    @property
+    def unlike(self) -> str:
+        """The sentence about how unlike anything curated the lesion is."""
+        return f"Unlike anything curated: {_sentence(self.json.get('unlike'))}"
+
+    @property
+    def warns_unlike(self) -> bool:
+        found = self.json.get("unlike")
+        return isinstance(found, dict) and bool(found.get("warn"))
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader has to know, what it chooses among first; always that it is not for clinical use."""
+        notes = [str(note) for note in self.json.get("reader_notes") or []]
+        first = str(self.json.get("closed_set") or "Chooses only among its own classes; anything else will be misnamed.")
+        if not notes or notes[0] != first:
+            notes = [first, *(note for note in notes if note != first)]
+        return notes if NOT_CLINICAL in notes else [notes[0], NOT_CLINICAL, *notes[1:]]
+
+    @property
+    def text(self) -> str:
+        """All of it, in the order of importance."""
+        notes = self.notes
+        shares = ", ".join(f"{label} {share}" for label, share in self.probabilities)
+        parts = [notes[0], self.headline, f"Probabilities: {shares}." if shares else ""]
+        if self.is_typed:
+            parts += [self.prediction_set, self.unlike]
+        return "\n".join([part for part in parts if part] + notes[1:])
+
+
+def percent(probability: float) -> str:
+    """As the server says it: never certain."""
+    shown = 5 * round(probability * 20)
+    if shown >= 100:
+        return "over 95 %"
+    return "under 5 %" if shown <= 0 else f"about {shown} %"
+
+
+def _sentence(found: Any) -> str:
+    if not isinstance(found, dict) or not found.get("sentence"):
+        return NOT_AVAILABLE
+    return str(found["sentence"])
