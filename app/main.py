@@ -26,9 +26,11 @@ from lesionlabel.registry.generators import ALL_CLASSES
 from lesionlabel.registry.synthesis import Synthesis
 from lesionlabel.server.errors import in_one_line
 from lesionlabel.settings import Settings
+from lesionlabel.strategies.by_model import ByModel
 from lesionlabel.strategies.first import First
-from lesionlabel.strategies.most_informative import MostInformative
 from lesionlabel.strategies.random import Random
+from lesionlabel.strategies.ranking import RANKINGS
+from lesionlabel.strategies.scoreboard import Scoreboard
 from lesionlabel.strategies.synthesise import Synthesise
 from lesionlabel.trainers.table import trainers
 
@@ -80,10 +82,11 @@ class LesionLabelApp(MONAILabelApp):
         return self.trainers
 
     def init_strategies(self) -> dict[str, Any]:
+        scoreboard = Scoreboard(self.settings, self.desk.versions)
         return {
             "random": Random(np.random.default_rng()),
             "first": First(),
-            "most_informative": MostInformative(Path(self.studies).resolve(), self.answers, self.desk.versions),
+            **{name: ByModel(name, scoreboard) for name in RANKINGS},
             **{
                 name.replace("gan_", "synthesise_", 1): Synthesise(self.synthesis, name, self.curated.shelf)
                 for name in self._of_one_class()

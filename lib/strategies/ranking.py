@@ -71,13 +71,12 @@ def by_both(pool: Sequence[Seen], known: Sequence[Seen]) -> Floats:
     farthest is taken, so that a state has one answer. Known candidates that the model has learnt have short gradients and repel
     little, those that it has not learnt yet repel more.
     """
-    errors = [_errors(seen.probabilities) for seen in (*pool, *known)]
-    ours, theirs = errors[: len(pool)], errors[len(pool) :]
-    width = pool[0].features.shape[1] if pool else 0
-    classes = pool[0].probabilities.shape[1] if pool else 0
+    if not pool:
+        return np.zeros(0)
+    ours = [_errors(seen.probabilities) for seen in pool]
     # Zero is a centre like the others.
-    centres = np.concatenate([np.zeros((1, width)), *(seen.features for seen in known)])
-    centre_errors = np.concatenate([np.zeros((1, classes)), *theirs])
+    centres = np.concatenate([np.zeros_like(pool[0].features[:1]), *(seen.features for seen in known)])
+    centre_errors = np.concatenate([np.zeros_like(ours[0][:1]), *(_errors(seen.probabilities) for seen in known)])
     lengths = np.einsum("ij,ij->i", centres, centres) * np.einsum("ij,ij->i", centre_errors, centre_errors)
     values = []
     for seen, error in zip(pool, ours, strict=True):

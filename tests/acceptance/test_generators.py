@@ -133,7 +133,7 @@ def test_stock_slicers_next_sample_opens_a_synthetic_volume_that_is_counted_and_
     assert (after["total"], after["completed"]) == (before["total"], before["completed"])
     listed = httpx.get(f"{server.url}/datastore/?output=all").json()
     assert sample["id"] not in json.dumps(listed)
-    for strategy in ("random", "first", "most_informative"):
+    for strategy in ("random", "first", "uncertainty", "diversity", "uncertainty_and_diversity"):
         assert not client.next_sample(strategy, {})["id"].startswith("SYNTHETIC")
 
     tiny_label(tmp_path / "label.nii.gz", {"cyst": 1})
