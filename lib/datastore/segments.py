@@ -25,6 +25,9 @@ from lesionlabel.lesions.volume import Geometry, Volume
 PARALLEL = 0.1
 #: The ending of the file beside a label that names its values, as the import of 3D-IRCADb writes it.
 NAMES_SUFFIX = ".segments.json"
+#: Share of a label's voxels that may lie beyond the image, by more than one voxel: slips of a brush over its edge.
+BEYOND = 0.05
+ELSEWHERE = "It was drawn on another image, or saved without its position."
 #: Segment values fit in 32 bits.
 MAX_VALUE = 2**31 - 1
 
@@ -63,6 +66,11 @@ def read_segments(path: Path, volume: Volume, label_info: Any = None) -> Segment
         values, names = _flatten(values, keys)
         if not values.any():
             raise LabelError("The label holds no segment: all voxels are 0.")
+        if affine is None and values.shape != volume.native.shape:
+            slices, rows, columns = values.shape
+            raise LabelError(
+                f"The label says no position and has {columns} × {rows} × {slices} voxels, other than the image. {ELSEWHERE}"
+            )
         mask, start = _onto(volume.geometry, values, affine if affine is not None else volume.native.affine)
     except InputError:
         raise
@@ -176,16 +184,27 @@ def _onto(
     box = ndimage.find_objects((values != 0).astype(np.int8))[0]
     low, high = [np.array([s.start for s in box[::-1]]) - 0.5, np.array([s.stop for s in box[::-1]]) - 0.5]
     corners = np.array([[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])
-    inside = (np.linalg.inv(to_label) @ np.c_[corners, np.ones(8)].T)[:3]
+    to_image = np.linalg.inv(to_label)
+    inside = (to_image @ np.c_[corners, np.ones(8)].T)[:3]
     sizes = np.array(geometry.shape[::-1])
     first = np.clip(np.ceil(inside.min(axis=1) - 1e-6), 0, sizes).astype(int)
     stop = np.clip(np.floor(inside.max(axis=1) + 1e-6) + 1, 0, sizes).astype(int)
     if np.any(stop <= first):
-        raise LabelError("The label lies outside the image: it was drawn on another one, or saved without its position.")
+        raise LabelError(f"The label lies outside the image. {ELSEWHERE}")
     picked = _sample(values, to_label, first, stop)
-    if not picked.any():
-        raise LabelError("The label lies outside the image: it was drawn on another one, or saved without its position.")
+    beyond = _share_beyond(values, to_image, sizes)
+    if not picked.any() or beyond > BEYOND:
+        raise LabelError(f"{100 * beyond:.0f} % of the label's voxels lie outside the image. {ELSEWHERE}")
     return picked, (int(first[2]), int(first[1]), int(first[0]))
+
+
+def _share_beyond(values: NDArray[np.int32], to_image: NDArray[np.float64], sizes: NDArray[np.intp]) -> float:
+    """Share of the segments' voxels whose centre is more than one voxel beyond the image, from at most about 100,000 of them."""
+    slices, rows, columns = np.nonzero(values)
+    step = 1 + len(slices) // 100_000
+    points = np.stack([columns[::step], rows[::step], slices[::step], np.ones(len(slices[::step]))])
+    index = (to_image @ points)[:3]
+    return float(np.mean(np.any((index < -1.0) | (index > sizes[:, None]), axis=0)))
 
 
 def _sample(

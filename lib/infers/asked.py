@@ -37,12 +37,14 @@ ALIKE = 0.7
 class Asked:
     """Exactly one of click, centre_lps, ends and label_file is set.
 
-    click: voxel index (i, j, k) in the file's own grid. centre_lps: LPS mm. ends: both ends of a diameter, voxel indices.
-    diameter_mm: with click or centre_lps. label_file: a segmentation; segment: which of its segments, by name; label_info:
-    names of its values. override_phase: answer although the image does not look portal-venous.
+    click: voxel index (i, j, k) in the file's own grid, or, where by_viewer, as viewers count it (Volume.viewer). centre_lps: LPS
+    mm. ends: both ends of a diameter, voxel indices. diameter_mm: with click or centre_lps. label_file: a segmentation; segment:
+    which of its segments, by name; label_info: names of its values. override_phase: answer although the image does not look
+    portal-venous.
     """
 
     click: Point | None = None
+    by_viewer: bool = False
     centre_lps: Point | None = None
     ends: tuple[Point, Point] | None = None
     diameter_mm: float | None = None
@@ -73,6 +75,7 @@ def read_request(request: dict[str, Any]) -> Asked:
         raise InputError(f"diameter_mm does not go with {ways[0]}, which has a size of its own. {WAYS}")
     return Asked(
         click=click,
+        by_viewer=not is_given(request, "point"),
         centre_lps=centre,
         ends=ends,
         diameter_mm=diameter,

@@ -21,7 +21,7 @@ HOW_TO_CLICK = "Click inside the lesion: foreground [[i, j, k], …], the newest
 
 @dataclass(frozen=True)
 class Clicked:
-    """Points are voxel indices (i, j, k) in the file's own grid.
+    """Points are voxel indices (i, j, k) as viewers count them (Volume.viewer).
 
     inside: in the lesion, the newest last, at least one. outside: not in it. box: two corners between which the lesion lies, None
     where none was drawn. whole: in all slices, not only in the clicked one. with_type: the lesion's type is wanted as well.
@@ -43,7 +43,7 @@ def read_clicked(request: dict[str, Any]) -> Clicked:
     reset_state changes nothing: each answer follows from the points that come with it.
     """
     refuse_misspelt(request)
-    inside = _points(request, "foreground") or _points(request, "point")
+    inside = _points(request, "foreground")
     outside = _points(request, "background")
     box = _box(request["roi"]) if is_given(request, "roi") else None
     if not inside and box is not None:
@@ -98,7 +98,7 @@ def box_in(volume: Volume, clicked: Clicked) -> tuple[Point, Point] | None:
 
 
 def _index(volume: Volume, point: Point) -> Point:
-    return _point3(volume.from_native(point))
+    return _point3(volume.from_viewer(point))
 
 
 def _point3(values: Any) -> Point:

@@ -75,11 +75,17 @@ def _description(answer: Answer) -> str:
     """Where the lesion is, as 3D Slicer's slice views say it, its size, and the first thing that a reader has to know."""
     lesion = answer.json["lesion"]
     z = lesion["centre_lps"][2]
-    where = (
-        f"{'S' if z >= 0 else 'I'} {abs(z):.1f} mm, slice {lesion['slice']} (counted from 0), {lesion['diameter_mm']} mm across"
-    )
-    said = [f"{where}. {answer.json['display'][:1].upper()}{answer.json['display'][1:]}.", answer.json["why_not"]]
+    where = f"{'S' if z >= 0 else 'I'} {abs(z):.1f} mm, slice {_slice_in_viewer(answer)} (counted from 0)"
+    shown = answer.json["display"][:1].upper() + answer.json["display"][1:]
+    said = [f"{where}, {lesion['diameter_mm']} mm across. {shown}.", answer.json["why_not"]]
     return " ".join(filter(None, [*said, answer.json["closed_set"], *answer.json["warnings"], NOT_FOR_CLINICAL_USE]))
+
+
+def _slice_in_viewer(answer: Answer) -> int:
+    volume = answer.volume
+    x, y = answer.contour.centre
+    centre, beside = (volume.viewer.to_voxel(volume.geometry.to_lps((x, y, answer.contour.slice_index + n))) for n in (0, 1))
+    return round(float(centre[int(np.argmax(np.abs(beside - centre)))]))
 
 
 def _mask(volume: Volume, outlines: Sequence[tuple[int, Contour]]) -> sitk.Image:

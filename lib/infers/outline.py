@@ -47,7 +47,7 @@ def outline(volume: Volume, asked: Asked, segmenter: Segmenter) -> Outlined:
     if asked.centre_lps is not None:
         index = volume.geometry.to_voxel(asked.centre_lps)
     elif asked.click is not None:
-        index = volume.from_native(asked.click)
+        index = volume.from_viewer(asked.click) if asked.by_viewer else volume.from_native(asked.click)
     else:
         raise InputError(f"No lesion was given. {WAYS}")
     _, _, k = volume.require_tissue(index)

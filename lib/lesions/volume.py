@@ -81,6 +81,19 @@ class Volume:
         """Indices in voxels -> indices in the file's own grid, both (i, j, k)."""
         return self.native.to_voxel(self.geometry.to_lps(ijk))
 
+    @cached_property
+    def viewer(self) -> Geometry:
+        """native as 3D Slicer and OHIF count it: they reverse the slices of a left-handed grid (such as LAS) on opening it."""
+        if np.linalg.det(self.native.affine[:3, :3]) > 0:
+            return self.native
+        last = self.native.shape[0] - 1
+        reverse = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, -1, last], [0, 0, 0, 1]], dtype=np.float64)
+        return Geometry(self.native.shape, self.native.affine @ reverse)
+
+    def from_viewer(self, ijk: ArrayLike) -> FloatArray:
+        """Indices as viewers count the file's grid -> indices in voxels, both (i, j, k)."""
+        return self.geometry.to_voxel(self.viewer.to_lps(ijk))
+
     def require_tissue(self, ijk: ArrayLike) -> tuple[int, int, int]:
         """The voxel at the continuous index. Raises OutsideVolumeError outside the grid or in air (below -300 HU)."""
         point = np.asarray(ijk, dtype=np.float64)

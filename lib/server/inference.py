@@ -76,13 +76,21 @@ def _image(stem: Path, image: str, session_id: str, file: UploadFile | None) -> 
         sessions = running_app().sessions()
         session = sessions.get_session(require_id(session_id)) if sessions is not None else None
         if session is None:
-            raise NotFoundError(f"No session {session_id!r}: it ended or never was. Send the image again.")
+            raise NotFoundError(session_over(session_id))
         return Path(session.image)
     if file is not None:
         return _keep_upload(stem, file, "")
     if not image:
         raise InputError("No image was named: give image=<id>, session_id=<id>, or send a file.")
     return id_for(image)
+
+
+def session_over(session_id: str) -> str:
+    """What a client is told about a session that is not there, or not any more."""
+    return (
+        f"No session {session_id!r}: it ended or never was. Send the volume again: in 3D Slicer press Upload Volume in the "
+        "MONAI Label module, your segments stay; other clients begin a new session."
+    )
 
 
 def _keep_upload(stem: Path, upload: UploadFile, image: str) -> Path:

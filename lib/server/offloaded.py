@@ -19,9 +19,10 @@ from monailabel.endpoints.user.auth import User
 
 from lesionlabel.datastore.names import id_for, require_extension, require_id, require_tag, split_extension
 from lesionlabel.lesions.errors import InputError, NotFoundError
-from lesionlabel.server.inference import read_params
+from lesionlabel.server.inference import read_params, session_over
 from lesionlabel.server.roles import ANNOTATOR, USER
 from lesionlabel.server.running import running_app
+from lesionlabel.server.saved import in_words
 
 router = APIRouter()
 
@@ -86,7 +87,8 @@ def save_label(
         result = datastore.save_label(background_tasks, image, json.dumps(given), tag, label, user.username)
     info = running_app().datastore().get_label_info(image, tag or "final")
     wanted = ("reader", "proof", "saw_model", "lesions", "questions", "not_curated", "curation_problem")
-    return {**result, **{key: info[key] for key in wanted if key in info}}
+    told = {"message": in_words(info)} if "lesions" in info else {}
+    return {**told, **result, **{key: info[key] for key in wanted if key in info}}
 
 
 @router.put("/datastore/image/info")
@@ -144,6 +146,9 @@ def create_session(
 
 @router.get("/session/{session_id}")
 def get_session(session_id: str, update_ts: bool = False, image: bool = False, user: User = USER) -> Any:
+    sessions = running_app().sessions()
+    if sessions is not None and sessions.get_session(require_id(session_id), update_ts=False) is None:
+        raise NotFoundError(session_over(session_id))
     return session.get_session(require_id(session_id), update_ts, image)
 
 

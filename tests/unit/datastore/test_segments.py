@@ -108,6 +108,30 @@ def test_an_empty_a_distant_and_a_damaged_label_are_told_apart(tmp_path, volume,
         read_segments(tmp_path / "bad.nii.gz", volume)
 
 
+@pytest.mark.parametrize(("moved_mm", "taken"), [(-1.0, True), (-84.0, False)])
+def test_a_label_that_reaches_out_of_the_image_was_drawn_on_another_one(tmp_path, volume, truth, moved_mm, taken):
+    truth.SetOrigin((-96.0 + moved_mm, -96.0, 30.0))
+    sitk.WriteImage(truth, str(tmp_path / "moved.nrrd"))
+    if taken:
+        assert read_segments(tmp_path / "moved.nrrd", volume).values == [1, 3]
+        return
+    with pytest.raises(LabelError, match=r"[1-9]\d* % of the label's voxels lie outside the image"):
+        read_segments(tmp_path / "moved.nrrd", volume)
+
+
+def test_a_label_without_a_position_has_the_images_own_number_of_voxels(tmp_path, volume, truth):
+    for name, label in (("whole", truth), ("part", truth[:, :, :20])):
+        label.SetMetaData("qform_code", "0")
+        label.SetMetaData("sform_code", "0")
+        sitk.WriteImage(label, str(tmp_path / f"{name}.nii"))
+        header = bytearray((tmp_path / f"{name}.nii").read_bytes())
+        header[252:256] = b"\0\0\0\0"
+        (tmp_path / f"{name}.nii").write_bytes(header)
+    assert read_segments(tmp_path / "whole.nii", volume).values == [1, 3]
+    with pytest.raises(LabelError, match="says no position and has 96 × 96 × 20 voxels"):
+        read_segments(tmp_path / "part.nii", volume)
+
+
 @pytest.mark.parametrize("extension", [".nii.gz", ".nii", ".nrrd"])
 def test_a_label_that_was_cut_short_is_not_read_as_far_as_it_goes(tmp_path, volume, truth, extension):
     path = tmp_path / f"label{extension}"

@@ -62,6 +62,15 @@ def test_a_click_gives_the_outline_on_the_images_own_grid_under_the_readers_segm
     assert any("0.55 (1 is perfect). Check it." in note for note in found["reader_notes"])
 
 
+def test_indices_are_those_of_the_viewer_which_reverses_the_slices_of_a_left_handed_file(ask, ct, tmp_path):
+    left_handed = sitk.DICOMOrient(sitk.ReadImage(str(ct)), "LAS")
+    sitk.WriteImage(left_handed, str(tmp_path / "las.nii.gz"))
+    seen_in_slicer = [35, 95 - 45, 23 - 12]
+    mask, _ = ask(tmp_path / "las.nii.gz", foreground=[seen_in_slicer])
+    k, j, i = (axis.mean() for axis in np.nonzero(voxels(mask)))
+    assert mask.TransformContinuousIndexToPhysicalPoint((i, j, k)) == pytest.approx((-26, -6, 66), abs=0.5)
+
+
 def test_the_type_comes_only_when_it_is_asked_for_so_that_the_readers_own_comes_first(ask):
     _, found = ask(foreground=[CYST])
     assert (found["answered"], found["prediction"], found["model"], found["entropy"]) == (False, [], None, None)

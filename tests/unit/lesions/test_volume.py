@@ -42,6 +42,17 @@ def test_a_grid_with_exchanged_axes_is_followed() -> None:
     np.testing.assert_allclose(volume_of(geometry, native).from_native([5, 7, 11]), [7, 11, 5], atol=1e-9)
 
 
+def test_a_viewer_counts_the_slices_of_a_left_handed_grid_from_the_other_end() -> None:
+    right = Geometry(SHAPE, np.diag([0.8, 0.8, 2.5, 1.0]))
+    assert volume_of(right, right).viewer is right
+    # As NIfTI in LAS: rows from the other end alone.
+    left = Geometry(SHAPE, affine([0.8, -0.8, 2.5], np.eye(3), [0.0, 19 * 0.8, 0.0]))
+    volume = volume_of(right, left)
+    assert np.linalg.det(volume.viewer.affine) > 0
+    last = SHAPE[0] - 1
+    np.testing.assert_allclose(volume.from_viewer([3, 4, 1]), volume.from_native([3, 4, last - 1]), atol=1e-9)
+
+
 number = st.floats(-200, 200)
 grids = st.builds(
     lambda spacing, signs, angles, origin: affine(
