@@ -73,4 +73,4 @@ def agreement_of_readers(
 
 def _brief(decision: dict[str, Any]) -> dict[str, Any]:
     labels = [lesion["label"] for lesion in decision["lesions"]]
-    return {**{key: decision[key] for key in ("reader", "saved_at", "proof", "saw_model", "blind")}, "labels": labels}
+    return {**{key: decision[key] for key in ("reader", "saved_at", "proof", "saw_model", "blind", "problem")}, "labels": labels}

@@ -50,21 +50,17 @@ class Readings:
     def latest(self, image_id: str, blind: bool = False) -> list[Decision]:
         """One decision of each reader, the last one, which takes the place of those before; in the order in which they saved.
 
+        A label that no lesion could be taken from does not take the place of a decision: what readers differ on would be gone.
         blind: the last one before the reader may have seen a model's answer, also where a later one has taken its place. Taking
         only what readers left unchanged after the answer would keep what the model agrees with.
         """
-        newest: dict[str, Decision] = {}
-        for decision in self.decisions(image_id):
-            if not blind or decision.blind:
-                newest.pop(decision.reader, None)
-                newest[decision.reader] = decision
-        return list(newest.values())
+        return _latest([one for one in self.decisions(image_id) if one.blind or not blind])
 
     def superseded(self, image_id: str) -> list[Decision]:
-        """The decisions whose reader saved another one later, oldest first."""
+        """The decisions that are not their reader's latest, oldest first."""
         decisions = self.decisions(image_id)
-        later = [{other.reader for other in decisions[index + 1 :]} for index in range(len(decisions))]
-        return [one for one, readers in zip(decisions, later, strict=True) if one.reader in readers]
+        latest = {id(one) for one in _latest(decisions)}
+        return [one for one in decisions if id(one) not in latest]
 
     def adjudications(self, image_id: str) -> list[Adjudication]:
         """Those on the image's present readings, oldest first."""
@@ -72,8 +68,14 @@ class Readings:
         return [one for one in self._adjudications.of(image_id) if one.id > removed]
 
     def settled(self, image_id: str) -> list[Settled]:
-        """The image's lesions with what each reader said and what counts."""
-        decisions = usable(self.latest(image_id))
+        """The image's lesions with what each reader said and what counts.
+
+        With one reader what was saved last counts: nothing, if no lesion could be taken from it.
+        """
+        saved = self.decisions(image_id)
+        decisions = usable(_latest(saved))
+        if len(decisions) == 1 and saved[-1].problem is not None and saved[-1].reader == decisions[0].reader:
+            return []
         return settle(read_lesions(decisions), self.adjudications(image_id), spacing_of(decisions))
 
     def adjudicate(
@@ -166,6 +168,16 @@ def _saved(stamps: tuple[str, ...], versions: list[Version]) -> _Saved:
         elif version.file is not None and version.event != REFUSED:
             infos.append(version.info)
     return _Saved(stamps, infos, removed)
+
+
+def _latest(decisions: list[Decision]) -> list[Decision]:
+    newest: dict[str, Decision] = {}
+    for decision in decisions:
+        before = newest.get(decision.reader)
+        if before is None or before.problem is not None or decision.problem is None:
+            newest.pop(decision.reader, None)
+            newest[decision.reader] = decision
+    return list(newest.values())
 
 
 def _decision(info: dict[str, Any]) -> Decision:

@@ -101,6 +101,20 @@ def test_a_lesion_that_one_reader_did_not_mark_waits_unless_it_is_proven(datasto
     assert counted(datastore) == [("cyst", "pathology", False), ("metastasis", "pathology", False)]
 
 
+def test_a_label_that_nothing_could_be_taken_from_takes_no_decision_away(datastore, submit):
+    submit("a", "cyst", "metastasis")
+    submit("b", "cyst", "hemangioma")
+    submit("a", "cyst", "metastasis", proof="hearsay")
+    assert [label for label, _, _ in counted(datastore)] == ["cyst"]
+    readings = image_readings(datastore, "case_a")
+    assert [len(one["lesions"]) for one in readings["decisions"]] == [2, 2]
+    assert [one["labels"] for one in readings["earlier"]] == [[]]
+    # Of one reader's image the last label counts, as ever.
+    submit("a", "cyst", image="case_b")
+    submit("a", "cyst", image="case_b", proof="hearsay")
+    assert "case_b" not in curated_lesions(datastore, DEFAULT_CLASSES)
+
+
 def test_none_of_the_classes_is_a_decision_that_trains_nothing(datastore, submit):
     submit("a", "cyst", "metastasis")
     submit("b", "cyst", "Other / none of these")
