@@ -92,7 +92,7 @@ def box_in(volume: Volume, clicked: Clicked) -> tuple[Point, Point] | None:
     if np.any(newest < low) or np.any(newest > high):
         raise InputError(
             "The click lies outside the box (roi) that was drawn. Remove the box, or click inside it; "
-            "in 3D Slicer the button with the bin beside ROI/BBOX removes it."
+            "in 3D Slicer the button with the bin beside ROI removes it."
         )
     return _point3(low), _point3(high)
 
