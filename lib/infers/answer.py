@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesionlabel.infers.asked import Asked
+from lesionlabel.infers.certainty import prediction_set, unlike
 from lesionlabel.infers.notes import (
     PHANTOM_MODEL,
     SIMULATED,
@@ -64,13 +65,20 @@ class Answer:
 
 
 def answer(
-    volume: Volume, asked: Asked, classifier: Classifier, segmenter: Segmenter, phase: Phase, simulated: bool = False
+    volume: Volume,
+    asked: Asked,
+    classifier: Classifier,
+    segmenter: Segmenter,
+    phase: Phase,
+    simulated: bool = False,
+    patient: str | None = None,
 ) -> Answer:
     """Answer one question about one lesion.
 
-    phase: of the volume. simulated: whether the volume is the phantom's. Raises OutsideVolumeError and InputError as outline.
+    phase: of the volume. simulated: whether the volume is the phantom's. patient: whose it is, as a pseudonym, where that is
+    known. Raises OutsideVolumeError and InputError as outline.
     """
-    return describe(volume, outline(volume, asked, segmenter), classifier, phase, asked.override_phase, simulated)
+    return describe(volume, outline(volume, asked, segmenter), classifier, phase, asked.override_phase, simulated, patient)
 
 
 def describe(
@@ -80,6 +88,7 @@ def describe(
     phase: Phase,
     override_phase: bool = False,
     simulated: bool = False,
+    patient: str | None = None,
 ) -> Answer:
     """All that is said of a lesion that is outlined already, with its type unless there is a reason against one."""
     contour = outlined.contour
@@ -88,19 +97,21 @@ def describe(
     density = lesion_densities(volume, contour)
     vein = nearby_vein(volume, contour, phase.aorta_hu)
     refusal = _refusal(phase, override_phase, diameter_mm, why_no_lesion(volume, contour, density.mean_hu))
-    probabilities, changes = None, None
+    probabilities, features, changes = None, None, None
     if isinstance(classifier, Untyped):
         refusal, model = refusal or classifier.refusal, None
     else:
         model = classifier
         if refusal is None:
-            probabilities, changes = _probabilities(volume, contour, context, classifier)
+            probabilities, features, changes = _look(volume, contour, context, classifier)
     names = classifier.class_names
     text = refusal.line if refusal else ""
     short = text
     if probabilities is not None:
         text, short = display(names, probabilities), short_label(names, probabilities)
     lesion = _lesion(volume, contour, diameter_mm, outlined)
+    in_set, compared = prediction_set(model, probabilities), unlike(model, features, patient)
+    said_of_certainty = () if probabilities is None else (in_set["sentence"], compared["sentence"])
     facts = Facts(
         class_names=names,
         class_mix=model.class_mix if model else {},
@@ -116,10 +127,13 @@ def describe(
         changes_with_slice=changes,
         padded=_reaches_outside(volume, contour, context),
         confidence=outlined.confidence,
+        certainty=said_of_certainty,
     )
     label = None if probabilities is None else names[int(np.argmax(probabilities))]
     json = {
         "prediction": _prediction(names, probabilities),
+        "prediction_set": in_set,
+        "unlike": compared,
         "display": text,
         "answered": probabilities is not None,
         "why_not": refusal.why if refusal else None,
@@ -165,10 +179,10 @@ def _refusal(phase: Phase, override: bool, diameter_mm: float, no_lesion: str | 
     return None
 
 
-def _probabilities(
+def _look(
     volume: Volume, contour: Contour, context: Context, classifier: Classifier
-) -> tuple[NDArray[np.float64], bool]:
-    """The lesion's probabilities, and whether its class changes in the slices beside or with ±10 % of the diameter."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], bool]:
+    """Probabilities, features, and whether the class changes in the slices beside or with ±10 % of the diameter."""
     rois = [cut_roi(context)]
     for factor in DIAMETER_FACTORS:
         margin = ((1 + 2 * context.unscaled_margin) * factor - 1) / 2
@@ -176,8 +190,8 @@ def _probabilities(
     for beside in (contour.slice_index - 1, contour.slice_index + 1):
         if 0 <= beside < volume.geometry.shape[0]:
             rois.append(cut_roi(cut_context(volume, Contour(beside, contour.points))))
-    rows = classifier.probabilities(np.stack(rois))
-    return rows[0], bool(np.any(rows.argmax(axis=1) != rows[0].argmax()))
+    features, rows = classifier.look(np.stack(rois))
+    return rows[0], features[0], bool(np.any(rows.argmax(axis=1) != rows[0].argmax()))
 
 
 def _reaches_outside(volume: Volume, contour: Contour, context: Context) -> bool:

@@ -33,10 +33,14 @@ MAPPED_VOLUMES = 64
 
 @dataclass(eq=False)
 class OpenImage:
-    """A mapped volume. simulated: whether it is the phantom's or a generator's, so no patient's."""
+    """A mapped volume.
+
+    simulated: whether it is the phantom's or a generator's, so no patient's. patient: the pseudonym, None where it is not known.
+    """
 
     volume: Volume
     simulated: bool
+    patient: str | None = None
 
     @cached_property
     def voxels(self) -> str:
@@ -78,6 +82,7 @@ class Desk:
                 return known
         sidecar = sidecar_beside(path)
         image = self._opened(path, simulated=sidecar is not None and sidecar.simulated)
+        image.patient = None if sidecar is None else sidecar.patient
         with self._lock:
             self._open[key] = image
             while len(self._open) > MAPPED_VOLUMES:
@@ -91,7 +96,7 @@ class Desk:
         """
         classifier = self.versions.champion()
         image = self.open(path)
-        return answer(image.volume, asked, classifier, self.segmenter, image.phase, image.simulated)
+        return answer(image.volume, asked, classifier, self.segmenter, image.phase, image.simulated, image.patient)
 
     def typing(self) -> Classifier | Untyped:
         """The serving model, or why there is none to ask: an outline needs no model."""
@@ -108,7 +113,7 @@ class Desk:
         self, image: OpenImage, outlined: Outlined, classifier: Classifier | Untyped, *, override_phase: bool = False
     ) -> Answer:
         """All that is said of a lesion that is outlined already."""
-        return describe(image.volume, outlined, classifier, image.phase, override_phase, image.simulated)
+        return describe(image.volume, outlined, classifier, image.phase, override_phase, image.simulated, image.patient)
 
     def require_ct(self, path: Path) -> None:
         """Raise InputError unless what was sent can be asked about: a NIfTI or NRRD file, or a folder of those or of one series.

@@ -36,7 +36,7 @@ class Facts:
     """All that the notes are made from.
 
     refusal: None where a type is given. class_mix, trained_on: the model's, {} and None where none was asked. confidence: the
-    Dice that the segmenter expects of the outline, None where it cannot say.
+    Dice that the segmenter expects of the outline, None where it cannot say. certainty: sentences on how sure the type is.
     """
 
     class_names: tuple[str, ...]
@@ -53,11 +53,12 @@ class Facts:
     changes_with_slice: bool | None
     padded: bool
     confidence: float | None = None
+    certainty: tuple[str, ...] = ()
 
 
 def closed_set(names: tuple[str, ...]) -> str:
     """The first line of every answer."""
-    return f"Chooses only among {_listed(names)}; HCC, abscess, FNH and others will be misnamed."
+    return f"Chooses only among {listed(names)}; HCC, abscess, FNH and others will be misnamed."
 
 
 def rounded_percent(probability: float) -> str:
@@ -76,8 +77,8 @@ def display(names: tuple[str, ...], probabilities: NDArray[np.float64]) -> str:
     if len(close) == 1:
         return f"{names[close[0]]}, {shown[0]}"
     if len(set(shown)) == 1:
-        return f"{_listed([names[i] for i in close], 'or')}, {shown[0]} each"
-    return _listed([f"{names[i]} ({percent})" for i, percent in zip(close, shown, strict=True)], "or")
+        return f"{listed([names[i] for i in close], 'or')}, {shown[0]} each"
+    return listed([f"{names[i]} ({percent})" for i, percent in zip(close, shown, strict=True)], "or")
 
 
 def short_label(names: tuple[str, ...], probabilities: NDArray[np.float64]) -> str:
@@ -109,6 +110,7 @@ def reader_notes(facts: Facts) -> list[str]:
     )
     if facts.changes_with_slice:
         notes.append("Changes with slice: the type is another in the next slices or with a diameter 10 % smaller or larger.")
+    notes += facts.certainty
     if facts.padded:
         notes.append("The lesion lies at the edge of the image; the tissue beyond it is not known.")
     if facts.class_mix:
@@ -117,5 +119,8 @@ def reader_notes(facts: Facts) -> list[str]:
     return notes
 
 
-def _listed(names: Sequence[str], word: str = "and") -> str:
+def listed(names: Sequence[str], word: str = "and") -> str:
+    """One name, or several with commas and a word before the last."""
+    if len(names) == 1:
+        return names[0]
     return f"{', '.join(names[:-1])} {word} {names[-1]}"

@@ -141,7 +141,7 @@ def _certainty(manifest: Manifest) -> str:
         return f"{said} How often it warns of usual lesions as unlike the curated ones was not measured."
     return (
         f"{said} It warns where a ROI is farther from its training lesions than {WARN_FROM:.0f} % of these are from each other; "
-        f"held-out curated lesions were warned about in {alarms.percent()}, networks of the folds."
+        f"it warned of {alarms.percent()} of {alarms.of:.0f} such lesions that the network had not seen."
     )
 
 

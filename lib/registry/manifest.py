@@ -95,8 +95,8 @@ class Manifest(VersionManifest):
     """The manifest of a classifier. Its class mix is the one that the probabilities assume.
 
     temperature: divides the logits. evaluation: the cross-validation report, None where there was none. prediction_sets: None in
-    versions from before they were kept. false_alarms: how often a held-out lesion was warned about as unlike the others, None
-    where that was not measured.
+    versions from before they were kept. false_alarms: how often a lesion that the network had not seen was warned about as
+    unlike the others, None where that was not measured.
     """
 
     FORMAT: ClassVar[str] = "lesionlabel-classifier-1"
