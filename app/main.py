@@ -13,6 +13,8 @@ import lesionlabel
 from lesionlabel.datastore.answers import AnswerLog
 from lesionlabel.datastore.curate import Curator
 from lesionlabel.datastore.curated import CuratedDatastore
+from lesionlabel.datastore.pacs import PacsDatastore, pacs_folder
+from lesionlabel.imaging.dicomweb import is_dicomweb
 from lesionlabel.infers.desk import Desk
 from lesionlabel.infers.dispatch import dispatch
 from lesionlabel.infers.generate import Generate
@@ -21,7 +23,6 @@ from lesionlabel.infers.lesion_classifier import LesionClassifier
 from lesionlabel.infers.lesion_report import LesionReport
 from lesionlabel.jobs.jobs import Jobs, lesions_of
 from lesionlabel.jobs.schedule import Growth
-from lesionlabel.lesions.errors import InputError
 from lesionlabel.registry.generators import ALL_CLASSES
 from lesionlabel.registry.synthesis import Synthesis
 from lesionlabel.server.errors import in_one_line
@@ -58,14 +59,15 @@ class LesionLabelApp(MONAILabelApp):
         self.scheduled_retraining = {"trainer": "lesion_classifier", "params": params, **lesions_of(self.curated.studies)}
 
     def init_datastore(self) -> CuratedDatastore:
-        if self.studies.startswith(("http://", "https://")):
-            raise InputError(
-                "Studies on a DICOMweb server are not supported yet. Import the series into a folder and serve that."
-            )
-        studies = Path(self.studies).resolve()
+        on_pacs = is_dicomweb(self.studies)
+        studies = pacs_folder(self.studies, self.settings) if on_pacs else Path(self.studies).resolve()
+        self.curated: CuratedDatastore
         self.answers = AnswerLog.of_studies(studies)
         curator = Curator(self.desk.store.open, self.settings.classes, self.answers)
-        self.curated = CuratedDatastore(studies, curator, self.desk.recognise_synthetic, self.desk.require_ct)
+        if on_pacs:
+            self.curated = PacsDatastore(self.studies, self.settings, curator)
+        else:
+            self.curated = CuratedDatastore(studies, curator, self.desk.recognise_synthetic, self.desk.require_ct)
         return self.curated
 
     def init_infers(self) -> dict[str, Any]:

@@ -13,13 +13,16 @@ if TYPE_CHECKING:
 
 
 def serve(
-    studies: Annotated[Path, typer.Option(help="the folder of imported volumes; labels are kept in it too")],
+    studies: Annotated[
+        str, typer.Option(help="the folder of imported volumes; or a PACS, http://…/dicom-web", metavar="DIR|URL")
+    ],
     host: Annotated[str, typer.Option(help="the address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
     worker: Annotated[bool, typer.Option(help="do jobs in a process of its own; without, workers elsewhere do")] = True,
 ) -> None:
     """Start the server: 3D Slicer's MONAI Label module and REST clients of MONAI Label can connect."""
     from lesionlabel import NOT_FOR_CLINICAL_USE
+    from lesionlabel.imaging.dicomweb import check_url, is_dicomweb, trust
     from lesionlabel.jobs.schedule import require_cron
     from lesionlabel.server import launch
     from lesionlabel.settings import Settings
@@ -27,10 +30,14 @@ def serve(
     launch.require_free_port(host, port)
     settings = Settings()
     require_cron(settings)
+    on_pacs = is_dicomweb(studies)
+    if on_pacs:
+        studies = check_url(studies)
+        trust(settings.dicomweb_ca_file)
     print(f"LesionLabel. {NOT_FOR_CLINICAL_USE}")
     for name, value in settings.describe().items():
         print(f"  {name}: {value}")
-    print(f"  studies: {studies.resolve()}")
+    print(f"  studies: {studies if on_pacs else Path(studies).resolve()}")
     _print_model(settings)
     if not launch.is_loopback(host):
         print(
@@ -39,6 +46,8 @@ def serve(
         )
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     print(f"\nOpen http://{shown}:{port} in a browser, or enter it as server in 3D Slicer's MONAI Label module.")
+    if on_pacs:
+        print(f"OHIF is at http://{shown}:{port}/ohif/.")
     print("Stop with Ctrl+C.", flush=True)
     launch.serve(settings, studies, host, port, with_worker=worker)
 

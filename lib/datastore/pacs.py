@@ -57,16 +57,15 @@ def address_of(studies: Path) -> str | None:
         ) from None
 
 
+def credentials(settings: Settings) -> tuple[str | None, str]:
+    """The PACS's user and password, (None, "") where it wants none."""
+    user, password = settings.dicomweb_username, settings.dicomweb_password
+    return None if user is None else user.get_secret_value(), "" if password is None else password.get_secret_value()
+
+
 def connect(url: str, settings: Settings) -> DicomWeb:
     """A client for a PACS with the site's credentials. Raises InputError."""
-    user, password = settings.dicomweb_username, settings.dicomweb_password
-    return DicomWeb(
-        url,
-        None if user is None else user.get_secret_value(),
-        None if password is None else password.get_secret_value(),
-        settings.dicomweb_ca_file,
-        settings.dicomweb_timeout_s,
-    )
+    return DicomWeb(url, *credentials(settings), settings.dicomweb_ca_file, settings.dicomweb_timeout_s)
 
 
 class PacsDatastore(CuratedDatastore):

@@ -181,7 +181,7 @@ class DicomWeb:
         url, body = f"{self.url}/studies", multipart_body(paths, boundary)
         with told(), self._http.stream("POST", url, headers=headers, content=body) as answer:
             if answer.status_code not in (200, 202, 409):
-                raise _refusal(answer.status_code, "store results")
+                raise refusal(answer.status_code, "store results")
             said = _parse(_read(answer, MAX_JSON_BYTES))
         report = said[0] if said else {}
         stored = {text_of(item, REFERENCED_INSTANCE) for item in items_of(report, REFERENCED)}
@@ -215,7 +215,7 @@ class DicomWeb:
                 if answer.status_code == 204:
                     return []
                 if answer.status_code != 200:
-                    raise _refusal(answer.status_code, "list series")
+                    raise refusal(answer.status_code, "list series")
                 return _parse(_read(answer, MAX_JSON_BYTES))
 
         return again(ask)
@@ -226,7 +226,7 @@ class DicomWeb:
         def ask() -> None:
             with self._http.stream("GET", self.url + path, headers={"Accept": AS_STORED}) as answer:
                 if answer.status_code != 200:
-                    raise _refusal(answer.status_code, "retrieve a series")
+                    raise refusal(answer.status_code, "retrieve a series")
                 boundary = boundary_of(answer.headers.get("content-type", ""))
                 if boundary is None:
                     raise PacsError(
@@ -355,7 +355,8 @@ def again(ask: Callable[[], T]) -> T:
         return ask()
 
 
-def _refusal(status: int, what: str) -> Exception:
+def refusal(status: int, what: str) -> Exception:
+    """What a status other than success means: NotFoundError or PacsError. what: was asked of the PACS, as in "could not …"."""
     if status == 404:
         return NotFoundError("The PACS has no such thing (any more), or its address is not that of DICOMweb.")
     if status in (401, 403):

@@ -9,8 +9,6 @@ router = APIRouter(include_in_schema=False)
 #: (methods, path, status, reason)
 CLOSED: tuple[tuple[tuple[str, ...], str, int, str], ...] = (
     (("POST", "GET"), "/reload", 404, "Reloading is not offered: it would drop running work. Restart the server."),
-    (("GET", "POST", "PUT", "DELETE"), "/proxy/{path:path}", 404, "The PACS proxy is not offered."),
-    (("GET",), "/ohif/{path:path}", 404, "OHIF is not offered: it needs studies on a DICOMweb server."),
     (("POST",), "/infer/wsi/{model}", 404, "Whole-slide inference is not offered."),
     (("POST",), "/infer/wsi_v2/{model}", 404, "Whole-slide inference is not offered."),
     (("POST",), "/batch/infer/{model}", 404, "Batch inference is not offered: an answer needs a lesion. Use /infer/{model}."),

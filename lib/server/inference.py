@@ -18,6 +18,7 @@ from requests_toolbelt import MultipartEncoder
 from starlette.responses import Response
 
 from lesionlabel.datastore.names import id_for, require_extension, require_id
+from lesionlabel.datastore.raw_label import with_grid
 from lesionlabel.lesions.errors import InputError, NotFoundError
 from lesionlabel.server.running import running_app
 
@@ -101,13 +102,8 @@ def _keep_upload(stem: Path, upload: UploadFile, image: str) -> Path:
         shutil.copyfileobj(upload.file, target, 1 << 20)
     if path.suffix != ".bin":
         return path
-    from monailabel.datastore.utils.convert import binary_to_image
-
-    try:
-        converted = binary_to_image(running_app().datastore().get_image_uri(id_for(image)), str(path))
-    except ValueError as error:
-        raise InputError("The raw label has another number of bytes than the image has voxels. Send one byte a voxel.") from error
-    return Path(shutil.move(converted, stem.with_name(stem.name + ".nii.gz")))
+    volume = running_app().desk.open(Path(running_app().datastore().get_image_uri(id_for(image)))).volume
+    return with_grid(path, volume, stem.with_name(stem.name + ".nrrd"))
 
 
 def _respond(params: dict[str, Any], file: str | None, output: ResultType | None, background: BackgroundTasks) -> Response:

@@ -11,6 +11,7 @@ import socket
 from importlib import resources
 from pathlib import Path
 
+from lesionlabel.imaging.dicomweb import is_dicomweb
 from lesionlabel.jobs.supervisor import Supervisor
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.lesions.files import write_atomically
@@ -90,8 +91,8 @@ def logging_config(log_file: Path) -> dict:
     }
 
 
-def serve(settings: Settings, studies: Path, host: str, port: int, *, with_worker: bool = True) -> None:
-    """Run the server in this process until it is stopped, and with it a worker in another."""
+def serve(settings: Settings, studies: str, host: str, port: int, *, with_worker: bool = True) -> None:
+    """Run the server in this process until it is stopped, and with it a worker in another. studies: a folder or a PACS."""
     home = settings.home.resolve()
     app_folder = write_app_folder(home)
     os.environ.update(SAFE_HOST_SETTINGS)
@@ -99,14 +100,16 @@ def serve(settings: Settings, studies: Path, host: str, port: int, *, with_worke
     os.environ["LESIONLABEL_HOME"] = str(home)
     if settings.class_file is not None:
         os.environ["LESIONLABEL_CLASS_FILE"] = str(settings.class_file.resolve())
-    studies = studies.resolve()
+    if settings.dicomweb_ca_file is not None:
+        os.environ["LESIONLABEL_DICOMWEB_CA_FILE"] = str(settings.dicomweb_ca_file.resolve())
+    studies = studies if is_dicomweb(studies) else str(Path(studies).resolve())
     # MONAI Label reads a .env file of the folder it starts in, with whatever it says.
     os.chdir(app_folder)
     from monailabel.main import Main
 
     launcher = Main(loglevel=logging.WARNING)
     logging.getLogger("monailabel").setLevel(logging.WARNING)
-    arguments = ["start_server", "--app", str(app_folder), "--studies", str(studies), "--host", host, "--port", str(port)]
+    arguments = ["start_server", "--app", str(app_folder), "--studies", studies, "--host", host, "--port", str(port)]
     arguments += ["--uvicorn_app", "lesionlabel.server.asgi:app", "--log_config", str(app_folder / "logging.json")]
     arguments += ["--verbose", "WARNING"]
     supervisor = Supervisor(app_folder / "logs" / "worker.log") if with_worker else None

@@ -6,6 +6,8 @@ Paths, parameters and JSON are the stock ones; the stock functions do the work.
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +20,8 @@ from monailabel.endpoints import activelearning, datastore, session
 from monailabel.endpoints.user.auth import User
 
 from lesionlabel.datastore.names import id_for, require_extension, require_id, require_tag, split_extension
-from lesionlabel.lesions.errors import InputError, NotFoundError
+from lesionlabel.datastore.raw_label import with_grid
+from lesionlabel.lesions.errors import InputError, NotFoundError, PacsError
 from lesionlabel.server.inference import read_params, session_over
 from lesionlabel.server.roles import ANNOTATOR, USER
 from lesionlabel.server.running import running_app
@@ -74,21 +77,52 @@ def save_label(
 ) -> dict[str, Any]:
     """Save a label; every earlier version is kept. The answer names the curated lesions and what has to be asked.
 
-    A final label that is no segmentation on the image's grid is refused; the earlier one stays current.
+    A final label that is no segmentation on the image's grid is refused; the earlier one stays current. OHIF's label.bin, one
+    byte a voxel, is kept as .nrrd on the image's grid.
     """
     label.filename = f"upload{require_extension(label.filename or '')}"
     require_tag(tag or "final")
     image = id_for(image)
-    running_app().datastore().get_image_uri(image)
+    running_app().datastore().get_image_info(image)
     given = read_params(params)
     if host.MONAI_LABEL_AUTH_ENABLE:
         given["user"] = user.username
-    with cleaned_up(background_tasks):
+    with on_grid(label, image) as label, cleaned_up(background_tasks):
         result = datastore.save_label(background_tasks, image, json.dumps(given), tag, label, user.username)
     info = running_app().datastore().get_label_info(image, tag or "final")
     wanted = ("reader", "proof", "saw_model", "lesions", "questions", "not_curated", "curation_problem")
     told = {"message": in_words(info)} if "lesions" in info else {}
     return {**told, **result, **{key: info[key] for key in wanted if key in info}}
+
+
+@contextmanager
+def on_grid(label: UploadFile, image: str) -> Iterator[UploadFile]:
+    """The label as a file that says where its voxels lie: as it came, unless it is a .bin file."""
+    if not (label.filename or "").endswith(".bin"):
+        yield label
+        return
+    try:
+        volume = running_app().desk.open(Path(running_app().datastore().get_image_uri(image))).volume
+    except PacsError:  # the datastore says so too, and keeps what was sent
+        yield label
+        return
+    with tempfile.TemporaryDirectory(prefix="lesionlabel-") as folder:
+        raw = Path(folder) / "label.bin"
+        with raw.open("wb") as target:
+            shutil.copyfileobj(label.file, target, 1 << 20)
+        with with_grid(raw, volume, Path(folder) / "label.nrrd").open("rb") as made:
+            yield UploadFile(made, filename="upload.nrrd")
+
+
+@router.get("/datastore/image")
+def download_image(image: str, user: User = USER) -> Any:
+    """The image as a file: a series of the PACS, fetched where it is not here, as .nrrd in its own geometry."""
+    return datastore.download_image(id_for(image))
+
+
+@router.head("/datastore/image")
+def check_image(image: str, check_sum: str | None = None, user: User = USER) -> Any:
+    return datastore.download_image(id_for(image), check_only=True, check_sum=check_sum)
 
 
 @router.put("/datastore/image/info")
