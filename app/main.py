@@ -13,6 +13,7 @@ import lesionlabel
 from lesionlabel.datastore.answers import AnswerLog
 from lesionlabel.datastore.curate import Curator
 from lesionlabel.datastore.curated import CuratedDatastore
+from lesionlabel.datastore.result_setup import open_cases, open_results
 from lesionlabel.datastore.pacs import PacsDatastore, pacs_folder
 from lesionlabel.imaging.dicomweb import is_dicomweb
 from lesionlabel.infers.desk import Desk
@@ -54,6 +55,8 @@ class LesionLabelApp(MONAILabelApp):
             labels=self.settings.classes.names,
         )
 
+        self.cases = open_cases(self.settings, self.curated, self.desk.open)
+        self.results = open_results(self.settings, self.curated, self.cases)
         params = self.trainers["lesion_classifier"].check(dict(self.settings.retrain_params))
         self.growth = Growth(self.jobs, self.curated, params)
         self.scheduled_retraining = {"trainer": "lesion_classifier", "params": params, **lesions_of(self.curated.studies)}
@@ -119,4 +122,7 @@ class LesionLabelApp(MONAILabelApp):
 
     def infer(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
         """Answers for ids in the datastore only; the base class would open any path of the server that a client names."""
-        return dispatch(self._infers, datastore or self.curated, self.answers, lambda path: self.desk.open(path).voxels, request)
+        found = dispatch(self._infers, datastore or self.curated, self.answers, lambda path: self.desk.open(path).voxels, request)
+        if self.results is not None and isinstance(request.get("image"), str):
+            self.results.answers.keep(request["image"], found["params"])
+        return found

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from lesionlabel.cli import demo, experiment, generate, importing, jobs, models, phantom, readers, serving, training
+from lesionlabel.cli import demo, experiment, generate, importing, jobs, models, phantom, readers, results, serving, training
 from lesionlabel.training.hooks import TOLD
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.add_typer(jobs.jobs_app, name="jobs")
 app.command("worker")(jobs.worker)
 app.add_typer(models.models_app, name="models")
 app.add_typer(readers.readers_app, name="readers")
+app.add_typer(results.results_app, name="results")
 app.add_typer(models.generators_app, name="generators")
 
 

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from lesionlabel.datastore.names import id_for, require_extension, require_id
 from lesionlabel.datastore.raw_label import with_grid
 from lesionlabel.lesions.errors import InputError, NotFoundError
+from lesionlabel.server.dicom_answers import as_segmentation, require_series
 from lesionlabel.server.running import running_app
 
 #: What a client's params may not set: they would choose another model, image or server file, or change the server's logging.
@@ -42,11 +43,12 @@ def infer(
     output: ResultType | None = None,
 ) -> Response:
     """Answer for an image id, a session or an uploaded file; see MONAI Label's API for output."""
-    if output == ResultType.dicom_seg:
-        raise InputError("output=dicom_seg needs a DICOMweb studies source; allowed here: json, image, all.")
     asked = read_params(params)
     request: dict[str, Any] = {key: value for key, value in asked.items() if key not in RESERVED}
     request |= {"model": model, "output": output and output.value, "result_write_to_file": output != ResultType.json}
+    if output == ResultType.dicom_seg:
+        require_series(None if file is not None or session_id else image)
+        request |= {"output": ResultType.image.value, "result_extension": ".nrrd"}
     # What was uploaded goes with the folder, also when the question cannot be answered.
     with tempfile.TemporaryDirectory(prefix="lesionlabel-") as uploads:
         if running_app().needs_image(model):
@@ -55,6 +57,12 @@ def infer(
             request["label_file"] = _keep_upload(Path(uploads) / "label", label, image)
         result = running_app().infer(request)
     made = result["file"]
+    if made and output == ResultType.dicom_seg:
+        try:
+            response = as_segmentation(image, result)
+        finally:
+            Path(made).unlink(missing_ok=True)
+        return response
     if made:
         background_tasks.add_task(Path(made).unlink, missing_ok=True)
     return _respond(result["params"], made, output, background_tasks)

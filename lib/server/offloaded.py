@@ -9,7 +9,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -87,7 +87,9 @@ def save_label(
     given = read_params(params)
     if host.MONAI_LABEL_AUTH_ENABLE:
         given["user"] = user.username
-    with on_grid(label, image) as label, cleaned_up(background_tasks):
+    results = running_app().results
+    submitting = nullcontext() if results is None else results.submitting(image, tag or "final")
+    with on_grid(label, image) as label, cleaned_up(background_tasks), submitting:
         result = datastore.save_label(background_tasks, image, json.dumps(given), tag, label, user.username)
     info = running_app().datastore().get_label_info(image, tag or "final")
     wanted = ("reader", "proof", "saw_model", "lesions", "questions", "not_curated", "curation_problem")

@@ -9,6 +9,7 @@ from monailabel.utils.sessions import Sessions
 
 from lesionlabel.datastore.answers import AnswerLog
 from lesionlabel.datastore.curated import CuratedDatastore
+from lesionlabel.datastore.results import Cases, Results
 from lesionlabel.infers.desk import Desk
 from lesionlabel.jobs.jobs import Jobs
 from lesionlabel.jobs.schedule import Growth
@@ -22,6 +23,8 @@ class RunningApp(Protocol):
     settings: Settings
     answers: AnswerLog
     desk: Desk
+    cases: Cases | None
+    results: Results | None
     jobs: Jobs
     growth: Growth
     scheduled_retraining: dict[str, Any]

@@ -334,9 +334,10 @@ def test_an_answer_can_be_had_as_seg_and_sr_without_being_stored(site: Site, tmp
     said = answer(site.volume, CYST[1])
     voxels = np.array([[30, 40, 11], [31, 40, 11], [31, 40, 12]])
     with site.cases.of(site.uid) as (case, _):
-        report = report_of_answers(case, [said])
+        report, kept = report_of_answers(case, [said]), io.BytesIO()
+        report.save_as(kept, write_like_original=False)
         segmentation = segmentation_of_voxels(case, [("cyst, model's outline", voxels)], by_model=True)
-    assert CLOSED in words(report)
+    assert CLOSED in words(pydicom.dcmread(io.BytesIO(kept.getvalue())))
     assert segmentation.pixel_array.sum() == 3
     assert site.stored() == []
     left = list(results_folder(site.settings, site.datastore.studies).rglob("*.dcm"))
