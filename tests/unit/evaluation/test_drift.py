@@ -14,7 +14,7 @@ def cohort_of(patients: int, seed: int, *, per_patient: int = 1, shares=(1 / 3, 
     rng, made = np.random.default_rng(seed), []
     for i in range(patients):
         values = {
-            "diameter": rng.lognormal(3, 0.4),
+            "diameter": rng.lognormal(2.3, 0.4),
             "spacing": rng.normal(0.75, 0.05),
             "density": rng.normal(105, 8),
             "sigma": 12.0,
