@@ -19,10 +19,8 @@ def slicer_module(
     folder: Annotated[Path, typer.Argument(help="Where to put it; 3D Slicer has to find it there whenever it starts.")],
 ) -> None:
     """Write our module for 3D Slicer into a folder, over an earlier one of ours, and say how to add it there."""
-    target = copy_module(folder)
-    print(
-        f"{target.resolve()}\nIn 3D Slicer: Edit, Application Settings, Modules, Additional module paths: add this folder, then restart."
-    )
+    print(copy_module(folder).resolve())
+    print("In 3D Slicer: Edit, Application Settings, Modules, Additional module paths: add this folder, then restart.")
 
 
 def copy_module(folder: Path) -> Path:

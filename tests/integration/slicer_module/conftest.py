@@ -19,12 +19,13 @@ from lesionlabel.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 MODULE = ROOT / "plugins" / "slicer" / "LesionLabel"
-#: Image id -> the ending of its file, and how the tiny CT gets onto that grid. 3D Slicer turns the axes of left-handed NIfTI.
+#: Image id -> the ending of its file, and how the tiny CT gets onto that grid. 3D Slicer reverses slices of left-handed ones.
 GRIDS = {
     "axial": (".nii.gz", lambda image: image),
     "oblique": (".nii.gz", lambda image: tilted(image, 17.0)),
     "flipped": (".nrrd", lambda image: sitk.DICOMOrient(image, "RPI")),
     "left_handed": (".nii.gz", lambda image: sitk.DICOMOrient(image, "RPS")),
+    "left_handed_nrrd": (".nrrd", lambda image: sitk.DICOMOrient(image, "LAS")),
     "coronal": (".nii.gz", lambda image: sitk.DICOMOrient(image, "LSA")),
     "anisotropic": (".nrrd", lambda image: respaced(image, (1.5, 1.5, 6.0))),
 }
@@ -97,15 +98,14 @@ def mrml_scene(slicer: types.ModuleType) -> Any:
 
 @pytest.fixture
 def load_volume(slicer: types.ModuleType, mrml_scene: Any) -> Callable[[Path], Any]:
-    """Read a volume with the class that 3D Slicer reads that file with."""
+    """Read a volume as 3D Slicer's slicer.util.loadVolume does."""
+    logic = slicer.vtkSlicerVolumesLogic()
+    logic.SetMRMLScene(mrml_scene)
 
     def load(path: Path) -> Any:
-        kind = "vtkMRMLNRRDStorageNode" if path.name.endswith(".nrrd") else "vtkMRMLVolumeArchetypeStorageNode"
-        storage = mrml_scene.AddNewNodeByClass(kind)
-        storage.SetFileName(str(path))
-        node = mrml_scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", path.name)
-        assert storage.ReadData(node)
-        node.SetAndObserveStorageNodeID(storage.GetID())
+        single_file = 4
+        node = logic.AddArchetypeVolume(str(path), path.name, single_file)
+        assert node is not None
         return node
 
     return load

@@ -25,7 +25,7 @@ def on_grid_of(label: sitk.Image, image: sitk.Image) -> np.ndarray:
     return sitk.GetArrayFromImage(sitk.Resample(label, image, sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8))
 
 
-@pytest.mark.parametrize("image", ["axial", "oblique", "flipped", "left_handed", "coronal", "anisotropic"])
+@pytest.mark.parametrize("image", ["axial", "oblique", "flipped", "left_handed", "left_handed_nrrd", "coronal", "anisotropic"])
 def test_a_click_in_the_scene_becomes_the_same_voxels_on_the_server_and_a_curated_lesion(
     image, site, new_session, opened, true_mask
 ):

@@ -33,12 +33,12 @@ class Answer:
     @property
     def prediction_set(self) -> str:
         """The sentence about the classes that remain possible."""
-        return f"Prediction set: {_sentence(self.json.get('prediction_set'))}"
+        return _sentence(self.json.get("prediction_set")) or f"Prediction set: {NOT_AVAILABLE}"
 
     @property
     def unlike(self) -> str:
         """The sentence about how unlike anything curated the lesion is."""
-        return f"Unlike anything curated: {_sentence(self.json.get('unlike'))}"
+        return _sentence(self.json.get("unlike")) or f"Unlike anything curated: {NOT_AVAILABLE}"
 
     @property
     def warns_unlike(self) -> bool:
@@ -47,8 +47,12 @@ class Answer:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader has to know, what it chooses among first; always that it is not for clinical use."""
-        notes = [str(note) for note in self.json.get("reader_notes") or []]
+        """What a reader has to know, what it chooses among first; always that it is not for clinical use.
+
+        Without what prediction_set and unlike say.
+        """
+        own_place = (self.prediction_set, self.unlike) if self.is_typed else ()
+        notes = [str(note) for note in self.json.get("reader_notes") or [] if note not in own_place]
         first = str(self.json.get("closed_set") or "Chooses only among its own classes; anything else will be misnamed.")
         if not notes or notes[0] != first:
             notes = [first, *(note for note in notes if note != first)]
@@ -74,6 +78,4 @@ def percent(probability: float) -> str:
 
 
 def _sentence(found: Any) -> str:
-    if not isinstance(found, dict) or not found.get("sentence"):
-        return NOT_AVAILABLE
-    return str(found["sentence"])
+    return str(found.get("sentence") or "") if isinstance(found, dict) else ""

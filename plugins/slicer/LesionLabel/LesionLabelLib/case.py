@@ -28,7 +28,7 @@ NO_PATIENTS = "SYNTHETIC: made by a generator, no patient's. It can be looked at
 class Case:
     """A volume as the server gave it.
 
-    file: on this computer. grid: of the file, by which the server counts voxels. info: as the server has it. synthetic: the words
+    file: on this computer. grid: of the file, as the server counts clicks. info: as the server has it. synthetic: the words
     that say that a generator made it, None for a CT. geometry: of the volume node, known once it is loaded.
     """
 

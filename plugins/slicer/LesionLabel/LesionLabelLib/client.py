@@ -127,7 +127,7 @@ class Client:
             if answer.status >= 300:
                 raise ServerError(answer.status, f"{self.url} sends elsewhere. Give the address that it sends to.")
         except BaseException:
-            connection.close()
+            answer.close()
             raise
         return answer
 
@@ -156,11 +156,16 @@ class _Answer:
         except (OSError, http.client.HTTPException) as error:
             raise UnreachableError(_why(self._url, error)) from None
 
+    def close(self) -> None:
+        if self._response is not None:
+            self._response.close()
+        self._connection.close()
+
     def __enter__(self) -> _Answer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._connection.close()
+        self.close()
 
 
 def _tls(ca_file: str) -> ssl.SSLContext:

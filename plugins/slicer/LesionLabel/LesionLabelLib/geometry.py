@@ -57,9 +57,9 @@ def geometry_from_ras(ijk_to_ras: Any, shape: tuple[int, int, int]) -> Geometry:
 
 
 def geometry_of_file(path: Path) -> Geometry:
-    """The grid of an image file, as the server counts its voxels. Raises ReaderError.
+    """The grid of an image file as the server counts clicks in it. Raises ReaderError.
 
-    3D Slicer turns the axes of files with left-handed ones, so a volume node's voxels may be counted from another corner.
+    It takes them as viewers show them, and those reverse the slices of left-handed grids (such as LAS) on opening.
     """
     reader = sitk.ImageFileReader()
     reader.SetFileName(os.fspath(path))
@@ -73,4 +73,7 @@ def geometry_of_file(path: Path) -> Geometry:
     to_lps[:3, :3] = np.asarray(reader.GetDirection()).reshape(3, 3) * np.asarray(reader.GetSpacing())
     to_lps[:3, 3] = reader.GetOrigin()
     columns, rows, slices = reader.GetSize()
+    if np.linalg.det(to_lps[:3, :3]) < 0:
+        to_lps[:3, 3] += to_lps[:3, 2] * (slices - 1)
+        to_lps[:3, 2] *= -1
     return Geometry((int(slices), int(rows), int(columns)), to_lps)
