@@ -6,7 +6,20 @@ import sys
 
 import typer
 
-from lesionlabel.cli import demo, experiment, generate, importing, jobs, models, phantom, readers, results, serving, training
+from lesionlabel.cli import (
+    demo,
+    experiment,
+    generate,
+    importing,
+    jobs,
+    models,
+    phantom,
+    readers,
+    results,
+    serving,
+    slicer_module,
+    training,
+)
 from lesionlabel.training.hooks import TOLD
 
 app = typer.Typer(
@@ -21,6 +34,7 @@ app.command("serve")(serving.serve)
 app.command("classify")(serving.classify)
 app.command("import")(importing.import_command)
 app.command("import-rois")(importing.import_rois_command)
+app.command("slicer-module")(slicer_module.slicer_module)
 app.command("phantom")(phantom.phantom)
 app.add_typer(training.train_app, name="train")
 app.command("generate")(generate.generate)
