@@ -13,8 +13,9 @@ import lesionlabel
 from lesionlabel.datastore.answers import AnswerLog
 from lesionlabel.datastore.curate import Curator
 from lesionlabel.datastore.curated import CuratedDatastore
+from lesionlabel.datastore.pacs import PacsDatastore
+from lesionlabel.datastore.pacs_address import pacs_folder
 from lesionlabel.datastore.result_setup import open_cases, open_results
-from lesionlabel.datastore.pacs import PacsDatastore, pacs_folder
 from lesionlabel.imaging.dicomweb import is_dicomweb
 from lesionlabel.infers.desk import Desk
 from lesionlabel.infers.dispatch import dispatch
@@ -68,7 +69,8 @@ class LesionLabelApp(MONAILabelApp):
         self.answers = AnswerLog.of_studies(studies)
         curator = Curator(self.desk.store.open, self.settings.classes, self.answers)
         if on_pacs:
-            self.curated = PacsDatastore(self.studies, self.settings, curator)
+            pacs = self.curated = PacsDatastore(self.studies, self.settings, curator)
+            pacs.listing.refresh_soon()
         else:
             self.curated = CuratedDatastore(studies, curator, self.desk.recognise_synthetic, self.desk.require_ct)
         return self.curated
@@ -123,6 +125,9 @@ class LesionLabelApp(MONAILabelApp):
     def infer(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
         """Answers for ids in the datastore only; the base class would open any path of the server that a client names."""
         found = dispatch(self._infers, datastore or self.curated, self.answers, lambda path: self.desk.open(path).voxels, request)
+        note = self.curated.note(request["image"]) if isinstance(request.get("image"), str) else None
+        if note is not None:
+            found["params"]["reader_notes"] = [note, *found["params"].get("reader_notes", [])]
         if self.results is not None and isinstance(request.get("image"), str):
             self.results.answers.keep(request["image"], found["params"])
         return found

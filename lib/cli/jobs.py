@@ -30,13 +30,14 @@ def list_jobs() -> None:
 
 @jobs_app.command("start")
 def start_job(
-    studies: Annotated[Path | None, typer.Option(help="the studies folder whose curated lesions train")] = None,
+    studies: Annotated[Path | None, typer.Option(help="the studies folder, or PACS, whose curated lesions train")] = None,
     cohort: Annotated[Path | None, typer.Option(help="a cohort file (.npz) instead")] = None,
     trainer: Annotated[str, typer.Option(help="lesion_classifier, gan_<class> or acgan")] = "lesion_classifier",
     param: Annotated[list[str] | None, typer.Option(help="a parameter of the trainer", metavar="NAME=VALUE")] = None,
     enqueue: Annotated[bool, typer.Option("--enqueue", help="wait in line where another job waits or runs")] = False,
 ) -> None:
     """Start a training in the background. A worker does it: 'lesionlabel serve' has one, 'lesionlabel worker' is one."""
+    from lesionlabel.datastore.pacs_address import studies_folder
     from lesionlabel.jobs.jobs import Jobs, lesions_of, snapshot_of
     from lesionlabel.lesions.cohort import load_cohort
     from lesionlabel.lesions.errors import InputError, NotFoundError
@@ -53,6 +54,8 @@ def start_job(
         raise NotFoundError(f"No trainer {trainer!r}. Trainers: {', '.join(table)}.")
     if (studies is None) == (cohort is None):
         raise InputError("Give the lesions either as --cohort FILE.npz or as --studies DIR.")
+    if studies is not None:
+        studies = studies_folder(studies, settings)
     if studies is not None and not studies.is_dir():
         raise InputError(f"The studies folder {studies} is not there.")
     lesions = snapshot_of(load_cohort(cohort), settings) if cohort is not None else lesions_of(studies or Path())

@@ -10,6 +10,8 @@ from typing import Literal
 
 from lesionlabel.datastore.curated import CuratedDatastore
 from lesionlabel.datastore.index import FINAL
+from lesionlabel.datastore.pacs import PacsDatastore
+from lesionlabel.datastore.pacs_address import address_of, studies_folder
 from lesionlabel.imaging.sidecar import read_sidecar
 from lesionlabel.imaging.store import VolumeStore
 from lesionlabel.imaging.synthetic_register import SyntheticRegister
@@ -77,13 +79,18 @@ def cohort_of_studies(studies: Path, settings: Settings, kind: str | None = None
 
 
 def open_studies(studies: Path, settings: Settings) -> tuple[CuratedDatastore, VolumeStore]:
-    """A studies folder to read from, with volumes. What a generator made is recognised by its pixels too.
+    """A studies folder, or the PACS that studies names or holds the labels of, to read from, with volumes.
 
-    Raises InputError when the folder is not there.
+    What a generator made is recognised by its pixels too. Series that are not here any more are fetched again. Raises InputError
+    when the folder is not there.
     """
+    studies = studies_folder(studies, settings)
+    address = address_of(studies)
     if not studies.is_dir():
         raise InputError(f"The studies folder {studies} is not there.")
     store = VolumeStore(settings.volumes_folder, int(settings.volume_cache_gib * 2**30))
+    if address is not None:
+        return PacsDatastore(address, settings), store
     register = SyntheticRegister(settings.synthetic_folder)
     return CuratedDatastore(studies, recognise=lambda path: synthetic_volume(path, register)), store
 

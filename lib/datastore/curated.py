@@ -93,6 +93,10 @@ class CuratedDatastore(FollowedDatastore):
             raise NotFoundError("No image has a final label yet, so there is no data set to download.")
         return super().get_dataset_archive(limit_cases)
 
+    def note(self, image_id: str) -> str | None:
+        """What a reader has to know of where an image comes from; None where there is nothing, as here."""
+        return None
+
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
         """Store an image. One with the same id is moved to the history first; its labels stay only if the pixels are the same.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -15,57 +13,21 @@ from lesionlabel.datastore.history import REFUSED
 from lesionlabel.datastore.index import FINAL, mark_of
 from lesionlabel.datastore.info import storable
 from lesionlabel.datastore.names import is_id, require_extension, require_tag
+from lesionlabel.datastore.pacs_address import connect, pacs_folder
 from lesionlabel.datastore.pacs_images import EXTENSION, PacsImages
 from lesionlabel.datastore.pacs_listing import PacsListing
 from lesionlabel.datastore.scan import scan
-from lesionlabel.imaging.dicomweb import DicomWeb, check_url, is_uid
+from lesionlabel.imaging.dicomweb import is_uid
 from lesionlabel.imaging.identity import Identity
 from lesionlabel.imaging.sidecar import SUFFIX
 from lesionlabel.imaging.synthetic import is_synthetic_name
 from lesionlabel.imaging.synthetic_register import SyntheticRegister
-from lesionlabel.lesions.errors import InputError, IntegrityError, NotFoundError, PacsError
-from lesionlabel.lesions.files import write_atomically
+from lesionlabel.lesions.errors import InputError, NotFoundError, PacsError
 from lesionlabel.settings import Settings
 
-#: In a folder: the address of the PACS whose labels it holds.
-FILE = "pacs.json"
 #: What an image's info says under "pacs".
 LISTED, NOT_CHECKED, GONE = "listed", "not checked yet", "gone"
 GONE_NOTE = "This series is not on the PACS any more: the answer is about the copy that was fetched before."
-
-
-def pacs_folder(url: str, settings: Settings) -> Path:
-    """The folder that holds what belongs to a PACS, made if there is none. Raises InputError for an address that is none."""
-    url = check_url(url)
-    folder = settings.home.resolve() / "pacs" / hashlib.sha256(url.encode()).hexdigest()[:16]
-    if not (folder / FILE).exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)
-        write_atomically(folder / FILE, json.dumps({"url": url}).encode())
-    return folder
-
-
-def address_of(studies: Path) -> str | None:
-    """The address of the PACS whose folder that is; None for another folder. Raises IntegrityError when it is damaged."""
-    try:
-        return str(json.loads((studies / FILE).read_bytes())["url"])
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise IntegrityError(
-            f"{studies / FILE} is damaged ({error!r}). Write {{'url': the address of the PACS}} into it."
-        ) from None
-
-
-def credentials(settings: Settings) -> tuple[str | None, str]:
-    """The PACS's user and password, (None, "") where it wants none."""
-    user, password = settings.dicomweb_username, settings.dicomweb_password
-    return None if user is None else user.get_secret_value(), "" if password is None else password.get_secret_value()
-
-
-def connect(url: str, settings: Settings) -> DicomWeb:
-    """A client for a PACS with the site's credentials. Raises InputError."""
-    return DicomWeb(url, *credentials(settings), settings.dicomweb_ca_file, settings.dicomweb_timeout_s)
 
 
 class PacsDatastore(CuratedDatastore):

@@ -6,7 +6,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from lesionlabel.datastore.curated import CuratedDatastore
-from lesionlabel.datastore.pacs import PacsDatastore, address_of, connect
+from lesionlabel.datastore.pacs import PacsDatastore
+from lesionlabel.datastore.pacs_address import address_of, connect
 from lesionlabel.datastore.result_source import pacs_source
 from lesionlabel.datastore.results import Cases, OpenImage, Results
 from lesionlabel.imaging.dicomweb import DicomWeb, check_url

@@ -16,7 +16,8 @@ from monailabel.endpoints.user.auth import User
 from starlette.background import BackgroundTask
 from starlette.responses import Response
 
-from lesionlabel.datastore.pacs import PacsDatastore, credentials
+from lesionlabel.datastore.pacs import PacsDatastore
+from lesionlabel.datastore.pacs_address import credentials
 from lesionlabel.imaging.dicomweb import KEEP_S, refusal, told, trust
 from lesionlabel.lesions.errors import NotFoundError
 from lesionlabel.server.roles import USER

@@ -16,7 +16,8 @@ import SimpleITK as sitk
 from pydicom.uid import generate_uid
 
 from lesionlabel.datastore import pacs_images, pacs_listing
-from lesionlabel.datastore.pacs import GONE, LISTED, PacsDatastore, address_of
+from lesionlabel.datastore.pacs import GONE, LISTED, PacsDatastore
+from lesionlabel.datastore.pacs_address import address_of
 from lesionlabel.imaging import dicomweb
 from lesionlabel.imaging.read import read_volume
 from lesionlabel.imaging.sidecar import read_sidecar
