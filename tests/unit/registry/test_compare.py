@@ -118,7 +118,7 @@ def test_a_damaged_list_of_locked_patients_stops_training(settings, cohort_of):
 
 
 def test_a_candidate_that_learned_from_shuffled_labels_fails_and_is_not_promoted(settings, cohort_of, monkeypatch):
-    learns = Recipe("learns", 0, 3, ClassifierConfig(epochs=None, steps=60, batch=24, learning_rate=0.01))
+    learns = Recipe("learns", 0, 3, ClassifierConfig(epochs=None, steps=60, batch=12, learning_rate=0.01))
     monkeypatch.setattr(retrain, "PROFILES", {**PROFILES, "learns": learns})
     versions = Versions(settings)
     good = cohort_of(450)
