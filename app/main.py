@@ -19,10 +19,12 @@ from lesionlabel.datastore.result_setup import open_cases, open_results
 from lesionlabel.imaging.dicomweb import is_dicomweb
 from lesionlabel.infers.desk import Desk
 from lesionlabel.infers.dispatch import dispatch
+from lesionlabel.infers.explain import Explainer
 from lesionlabel.infers.generate import Generate
 from lesionlabel.infers.lesion import LesionOutline
 from lesionlabel.infers.lesion_classifier import LesionClassifier
 from lesionlabel.infers.lesion_report import LesionReport
+from lesionlabel.infers.similar import SimilarLesions
 from lesionlabel.jobs.jobs import Jobs, lesions_of
 from lesionlabel.jobs.schedule import Growth
 from lesionlabel.registry.generators import ALL_CLASSES
@@ -56,6 +58,8 @@ class LesionLabelApp(MONAILabelApp):
             labels=self.settings.classes.names,
         )
 
+        similar = SimilarLesions(self.curated, self.desk.store, self.settings.classes)
+        self.explainer = Explainer(self.desk, similar, self.curated.studies)
         self.cases = open_cases(self.settings, self.curated, self.desk.open)
         self.results = open_results(self.settings, self.curated, self.cases)
         params = self.trainers["lesion_classifier"].check(dict(self.settings.retrain_params))

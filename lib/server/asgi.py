@@ -24,7 +24,20 @@ with redirect_stdout(io.StringIO()):
 
 from lesionlabel.jobs.schedule import apply_schedule
 from lesionlabel.lesions.errors import InputError
-from lesionlabel.server import closed, inference, jobs, models, offloaded, ohif, pages, proxy, readers, results, training
+from lesionlabel.server import (
+    closed,
+    explanations,
+    inference,
+    jobs,
+    models,
+    offloaded,
+    ohif,
+    pages,
+    proxy,
+    readers,
+    results,
+    training,
+)
 from lesionlabel.server.errors import JSONErrors, in_one_line
 from lesionlabel.server.running import running_app
 
@@ -83,7 +96,7 @@ def build() -> FastAPI:
     built = FastAPI(title="LesionLabel", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
     built.add_middleware(JSONErrors)
     # Closed ones first: /infer/wsi/… would not reach /infer/{model}, but nothing should depend on that.
-    for part in (closed, proxy, ohif, pages, inference, training, jobs, models, readers, results, offloaded):
+    for part in (closed, proxy, ohif, pages, inference, training, jobs, models, explanations, readers, results, offloaded):
         built.include_router(part.router)
     ours = built.openapi
 

@@ -11,6 +11,7 @@ from lesionlabel.datastore.answers import AnswerLog
 from lesionlabel.datastore.curated import CuratedDatastore
 from lesionlabel.datastore.results import Cases, Results
 from lesionlabel.infers.desk import Desk
+from lesionlabel.infers.explain import Explainer
 from lesionlabel.jobs.jobs import Jobs
 from lesionlabel.jobs.schedule import Growth
 from lesionlabel.settings import Settings
@@ -25,6 +26,7 @@ class RunningApp(Protocol):
     desk: Desk
     cases: Cases | None
     results: Results | None
+    explainer: Explainer
     jobs: Jobs
     growth: Growth
     scheduled_retraining: dict[str, Any]
