@@ -17,7 +17,7 @@ from lesionlabel.datastore.pacs_address import connect, pacs_folder
 from lesionlabel.datastore.pacs_images import EXTENSION, PacsImages
 from lesionlabel.datastore.pacs_listing import PacsListing
 from lesionlabel.datastore.scan import scan
-from lesionlabel.imaging.dicomweb import is_uid
+from lesionlabel.imaging.dicomweb_answers import is_uid
 from lesionlabel.imaging.identity import Identity
 from lesionlabel.imaging.sidecar import SUFFIX
 from lesionlabel.imaging.synthetic import is_synthetic_name

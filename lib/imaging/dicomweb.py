@@ -6,25 +6,23 @@ stores, and takes an answer without a list of what was stored as success.
 
 from __future__ import annotations
 
-import json
 import logging
-import re
 import secrets
 import shutil
 import ssl
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
 from lesionlabel.imaging.dicom import read_dataset
+from lesionlabel.imaging.dicomweb_answers import again, is_uid, items_in, items_of, refusal, require_uid, text_of, told
 from lesionlabel.imaging.multipart import DICOM_MULTIPART, boundary_of, multipart_body, multipart_length, parts_to_files
 from lesionlabel.lesions.errors import InputError, NotFoundError, PacsError
 from lesionlabel.lesions.files import sync
@@ -40,16 +38,9 @@ PAGE = 1000
 MAX_LISTED = 100_000
 MAX_INSTANCES = 10_000
 MAX_SERIES_BYTES = 16 * 2**30
-#: A list of instances is some kilobytes each; an answer beyond this is none.
-MAX_JSON_BYTES = 256 * 2**20
 AT_ONCE = 4
-#: Seconds between tries of a reading request.
-PAUSES_S = (0.5, 1.0, 2.0)
 #: A server closes idle connections (Orthanc: after a second); one that is about to be closed is not used again.
 KEEP_S = 0.5
-PASSING = frozenset({408, 429, 500, 502, 503, 504})
-UID = re.compile(r"[0-9]+(\.[0-9]+)*")
-T = TypeVar("T")
 SOP_INSTANCE, STUDY, SERIES = "00080018", "0020000D", "0020000E"
 REFERENCED, FAILED = "00081199", "00081198"
 REFERENCED_INSTANCE, FAILURE_REASON = "00081155", "00081197"
@@ -91,6 +82,8 @@ class DicomWeb:
             trust_env=False,
             follow_redirects=False,
         )
+        # For those who open studies, read, and drop them.
+        weakref.finalize(self, self._http.close)
 
     def close(self) -> None:
         self._http.close()
@@ -182,7 +175,7 @@ class DicomWeb:
         with told(), self._http.stream("POST", url, headers=headers, content=body) as answer:
             if answer.status_code not in (200, 202, 409):
                 raise refusal(answer.status_code, "store results")
-            said = _parse(_read(answer, MAX_JSON_BYTES))
+            said = items_in(answer)
         report = said[0] if said else {}
         stored = {text_of(item, REFERENCED_INSTANCE) for item in items_of(report, REFERENCED)}
         failed = {text_of(item, REFERENCED_INSTANCE): text_of(item, FAILURE_REASON) for item in items_of(report, FAILED)}
@@ -216,7 +209,7 @@ class DicomWeb:
                     return []
                 if answer.status_code != 200:
                     raise refusal(answer.status_code, "list series")
-                return _parse(_read(answer, MAX_JSON_BYTES))
+                return items_in(answer)
 
         return again(ask)
 
@@ -293,105 +286,3 @@ def trust(ca_file: Path | None) -> ssl.SSLContext:
         raise InputError(
             f"LESIONLABEL_DICOMWEB_CA_FILE={ca_file} is no readable file of certificates in PEM ({error})."
         ) from None
-
-
-def is_uid(text: str) -> bool:
-    """Whether text is a DICOM UID (PS3.5 9.1); leading zeros in a part are common and let through."""
-    return len(text) <= 64 and UID.fullmatch(text) is not None
-
-
-def require_uid(text: str) -> str:
-    """Return text. Raises InputError unless it is a UID: it goes into an address."""
-    if not is_uid(text):
-        raise InputError("That is no DICOM UID (digits and dots, at most 64).")
-    return text
-
-
-def text_of(item: Mapping[str, Any], tag: str) -> str:
-    """The first value of an element in DICOM JSON as text, "" where there is none."""
-    element = item.get(tag)
-    values = element.get("Value") if isinstance(element, dict) else None
-    return "" if not isinstance(values, list) or not values or values[0] is None else str(values[0])
-
-
-def items_of(item: Mapping[str, Any], tag: str) -> list[dict[str, Any]]:
-    """The items of a sequence in DICOM JSON."""
-    element = item.get(tag)
-    values = element.get("Value") if isinstance(element, dict) else None
-    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
-
-
-@contextmanager
-def told() -> Iterator[None]:
-    """What can go wrong on the way as PacsError, in words that name no address."""
-    try:
-        yield
-    except httpx.TimeoutException:
-        raise PacsError("The PACS did not answer in time. Try again later, or raise LESIONLABEL_DICOMWEB_TIMEOUT_S.") from None
-    except httpx.TransportError as error:
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            raise PacsError(
-                "The PACS shows a certificate that is not trusted. Name the file of the hospital's certificates in "
-                "LESIONLABEL_DICOMWEB_CA_FILE."
-            ) from None
-        raise PacsError(
-            "The PACS cannot be reached. Ask who runs it, and try again later; what was saved here is kept."
-        ) from None
-    except httpx.HTTPError:
-        raise PacsError("The PACS answered something that is no HTTP. Is its address right?") from None
-
-
-def again(ask: Callable[[], T]) -> T:
-    """What ask returns, tried again after a pause where the PACS was away, slow or busy. Raises PacsError, or what ask raises."""
-    for pause in PAUSES_S:
-        try:
-            with told():
-                return ask()
-        except PacsError as error:
-            if not error.passing:
-                raise
-            time.sleep(pause)
-    with told():
-        return ask()
-
-
-def refusal(status: int, what: str) -> Exception:
-    """What a status other than success means: NotFoundError or PacsError. what: was asked of the PACS, as in "could not …"."""
-    if status == 404:
-        return NotFoundError("The PACS has no such thing (any more), or its address is not that of DICOMweb.")
-    if status in (401, 403):
-        return PacsError(
-            f"The PACS refuses to {what} (status {status}). Check LESIONLABEL_DICOMWEB_USERNAME and "
-            "LESIONLABEL_DICOMWEB_PASSWORD, and what that user may do.",
-            passing=False,
-        )
-    if 300 <= status < 400:
-        return PacsError(
-            f"The PACS points to another address (status {status}). Serve that one: none is followed.", passing=False
-        )
-    if status in PASSING:
-        return PacsError(f"The PACS could not {what} (status {status}). Try again later.")
-    return PacsError(f"The PACS would not {what} (status {status}). Is its address that of DICOMweb?", passing=False)
-
-
-def _read(answer: httpx.Response, most: int) -> bytes:
-    content = bytearray()
-    for chunk in answer.iter_bytes():
-        content += chunk
-        if len(content) > most:
-            raise PacsError(f"The PACS sent a list of more than {most // 2**20} MiB, so it is not read.", passing=False)
-    return bytes(content)
-
-
-def _parse(content: bytes) -> list[dict[str, Any]]:
-    if not content.strip():
-        return []
-    try:
-        found = json.loads(content)
-    except ValueError:
-        raise PacsError("The PACS answered no DICOM JSON. Is its address that of DICOMweb?", passing=False) from None
-    if isinstance(found, dict):
-        found = [found]
-    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-        raise PacsError("The PACS answered no DICOM JSON. Is its address that of DICOMweb?", passing=False)
-    return found

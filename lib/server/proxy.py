@@ -18,7 +18,8 @@ from starlette.responses import Response
 
 from lesionlabel.datastore.pacs import PacsDatastore
 from lesionlabel.datastore.pacs_address import credentials
-from lesionlabel.imaging.dicomweb import KEEP_S, refusal, told, trust
+from lesionlabel.imaging.dicomweb import KEEP_S, trust
+from lesionlabel.imaging.dicomweb_answers import refusal, told
 from lesionlabel.lesions.errors import NotFoundError
 from lesionlabel.server.roles import USER
 from lesionlabel.server.running import running_app

@@ -13,7 +13,7 @@ import pydicom
 import pytest
 from pydicom.uid import generate_uid
 
-from lesionlabel.imaging import dicomweb
+from lesionlabel.imaging import dicomweb, dicomweb_answers
 from lesionlabel.imaging.dicomweb import DicomWeb
 from lesionlabel.lesions.errors import InputError, NotFoundError, PacsError
 
@@ -32,7 +32,7 @@ def pacs(orthanc, connect) -> DicomWeb:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dicomweb, "PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr(dicomweb_answers, "PAUSES_S", (0.0, 0.0))
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_a_pacs_that_hangs_comes_back_or_is_named(orthanc, connect, stored, tmp_
 
 
 def test_a_retrieval_survives_a_restart_of_the_pacs(new_orthanc, connect, tiny_series, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(dicomweb, "PAUSES_S", (0.2,) * 50)
+    monkeypatch.setattr(dicomweb_answers, "PAUSES_S", (0.2,) * 50)
     away = new_orthanc()
     study, series = tiny_series(tmp_path / "dicom", slices=60, side=32)
     away.add(tmp_path / "dicom")

@@ -18,7 +18,7 @@ from pydicom.uid import generate_uid
 from lesionlabel.datastore import pacs_images, pacs_listing
 from lesionlabel.datastore.pacs import GONE, LISTED, PacsDatastore
 from lesionlabel.datastore.pacs_address import address_of
-from lesionlabel.imaging import dicomweb
+from lesionlabel.imaging import dicomweb_answers
 from lesionlabel.imaging.read import read_volume
 from lesionlabel.imaging.sidecar import read_sidecar
 from lesionlabel.lesions.errors import InputError, NotFoundError, PacsError
@@ -42,7 +42,7 @@ def opened(tmp_path) -> Iterator[Open]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dicomweb, "PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr(dicomweb_answers, "PAUSES_S", (0.0, 0.0))
     monkeypatch.setattr(pacs_listing, "FRESH_S", 0.0)
 
 

@@ -28,7 +28,7 @@ from lesionlabel.datastore.pacs import PacsDatastore, pacs_folder
 from lesionlabel.datastore.result_documents import report_of_answers, segmentation_of_voxels
 from lesionlabel.datastore.result_setup import open_cases, open_results, results_folder
 from lesionlabel.datastore.results import Cases, Results
-from lesionlabel.imaging import dicomweb
+from lesionlabel.imaging import dicomweb_answers
 from lesionlabel.infers.desk import Desk
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.lesions.volume import Volume
@@ -40,7 +40,7 @@ CLOSED = "Chooses only among cyst, metastasis and hemangioma; HCC, abscess, FNH 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dicomweb, "PAUSES_S", ())
+    monkeypatch.setattr(dicomweb_answers, "PAUSES_S", ())
     monkeypatch.setattr(pacs_listing, "FRESH_S", 0.0)
 
 
