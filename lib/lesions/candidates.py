@@ -1,9 +1,9 @@
-"""Where a volume that nobody has read may hold lesions: dark, compact, enclosed by liver. Cheap, and wrong often.
+"""Where a volume that nobody has read may hold lesions: dark places in the liver, each clicked as a reader would.
 
-For ranking volumes only: nothing that it finds is shown to a reader or trained on. It works on a coarse copy, so that noise
-averages out and a volume takes a second. It misses what is as bright as the liver or brighter (filled hemangiomas), what is
-smaller than 10 mm, and much of what reaches through the liver's surface; it finds gallbladders and fissures. How often:
-docs/active-learning.md.
+For ranking volumes only: nothing that it finds is shown to a reader or trained on. Places are found on a coarse copy, so that
+noise averages out; the click segmenter then says which of them are lesions, and outlines them. What is as bright as the liver or
+brighter (filled hemangiomas) or smaller than 10 mm is missed, and much that is no lesion is found, the gallbladder above all. How
+often: docs/active-learning.md.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from lesionlabel.lesions.blood_pool import FloatImage, Mask, Spacing, bulky_organ, liver_hu
-from lesionlabel.lesions.contour import Contour, contour_from_mask
+from lesionlabel.lesions.contour import Contour
+from lesionlabel.lesions.errors import InputError
+from lesionlabel.lesions.segmenter import Clicks, Segmenter
 from lesionlabel.lesions.volume import Volume
 
 #: The volume is looked at in cells of about this many mm.
@@ -26,15 +29,13 @@ LIVER_WITHIN, DARKER_BY, LEAST_HU = 20.0, 15.0, -30.0
 OPEN_MM, CLOSE_MM = 6.0, 15.0
 #: Smallest and largest diameter of a candidate in mm.
 DIAMETERS_MM = (8.0, 120.0)
-#: Share of a candidate's surroundings that must be liver or its vessels.
-ENCLOSED = 0.5
-#: Least weight of a candidate, and how many are kept of a volume.
-LEAST_WEIGHT, MOST_CANDIDATES = 0.3, 8
+#: How many places of a volume are clicked, the likeliest first, and how many candidates are kept.
+MOST_CLICKS, MOST_CANDIDATES = 12, 8
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """contour: in the slice where it is largest. weight: in [LEAST_WEIGHT, 1], higher where it is rounder and better enclosed."""
+    """contour: in one slice. weight: in (0, 1], the Dice that the segmenter expects of it, or how likely a lesion it looks."""
 
     contour: Contour
     weight: float
@@ -49,19 +50,41 @@ class _Cells:
     mm: Spacing
 
 
-def find_candidates(volume: Volume) -> list[Candidate]:
-    """At most MOST_CANDIDATES places that may be lesions, the likeliest first; none where no liver is found."""
+@dataclass(frozen=True, eq=False)
+class Place:
+    """A dark place in the liver. click: (i, j, k) of its innermost voxel. weight: in (0, 1], higher where round and enclosed."""
+
+    click: tuple[float, float, float]
+    weight: float
+
+
+def find_candidates(volume: Volume, segmenter: Segmenter) -> list[Candidate]:
+    """At most MOST_CANDIDATES outlines that may be lesions, the likeliest first; none where no liver is found."""
+    found: list[Candidate] = []
+    for place in find_places(volume)[:MOST_CLICKS]:
+        try:
+            segmented = segmenter.segment(volume, Clicks((place.click,)))
+        except InputError:  # on a vessel, in plain liver, outside it
+            continue
+        contour = segmented.contour
+        diameter_mm = contour.diameter_px * volume.geometry.pixel_mm
+        if DIAMETERS_MM[0] <= diameter_mm <= DIAMETERS_MM[1] and not any(_same(contour, c.contour, volume) for c in found):
+            weight = place.weight if segmented.confidence is None else segmented.confidence
+            found.append(Candidate(contour, float(np.clip(weight, 0.01, 1.0))))
+    return sorted(found, key=lambda candidate: -candidate.weight)[:MOST_CANDIDATES]
+
+
+def find_places(volume: Volume) -> list[Place]:
+    """All dark places of the liver, the likeliest lesions first."""
     cells = _cells(volume)
     liver = liver_hu(cells.hu, bulky_organ(cells.hu, cells.mm), cells.mm)
     if liver is None:
         return []
     smooth = np.asarray(ndimage.gaussian_filter(cells.hu, (0.5, 0.8, 0.8)), dtype=np.float32)
-    like = np.abs(smooth - liver) < LIVER_WITHIN
-    box = _liver_box(like, cells.mm)
+    box = _liver_box(np.abs(smooth - liver) < LIVER_WITHIN, cells.mm)
     if box is None:
         return []
-    smooth, whole = smooth[box[0]], box[1]
-    region = _closed(whole, cells.mm)
+    smooth, region = smooth[box[0]], _closed(box[1], cells.mm)
     dark = region & (smooth < liver - DARKER_BY) & (smooth > LEAST_HU)
     parts = np.zeros(dark.shape, dtype=np.int32)
     ndimage.label(ndimage.binary_opening(dark, ndimage.generate_binary_structure(3, 1)), output=parts)
@@ -70,14 +93,9 @@ def find_candidates(volume: Volume) -> list[Candidate]:
     found = []
     for number, place in enumerate(ndimage.find_objects(parts), start=1):
         grown = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in place)
-        corner = [s.start + b.start for s, b in zip(grown, box[0], strict=True)]
-        part = parts[grown] == number
-        shell = np.asarray(ndimage.binary_dilation(part, ndimage.generate_binary_structure(3, 2)), dtype=bool) & ~part
-        enclosed = float(tissue[grown][shell].mean()) if shell.any() else 0.0
-        candidate = _candidate(_to_half_contrast(part, smooth[grown], liver), enclosed, cells, corner)
-        if candidate is not None:
-            found.append(candidate)
-    return sorted(found, key=lambda candidate: -candidate.weight)[:MOST_CANDIDATES]
+        corner = np.array([s.start + b.start for s, b in zip(grown, box[0], strict=True)])
+        found.append(_place(parts[grown] == number, tissue[grown], cells, corner))
+    return sorted(found, key=lambda place: -place.weight)
 
 
 def _cells(volume: Volume) -> _Cells:
@@ -121,26 +139,22 @@ def _closed(whole: Mask, mm: Spacing) -> Mask:
     return np.array([ndimage.binary_fill_holes(plane) for plane in closed], dtype=bool)
 
 
-def _to_half_contrast(part: Mask, smooth: FloatImage, liver: float) -> Mask:
-    """The largest piece of the part that is darker than the middle between its dark fifth and the liver."""
-    middle = (liver + float(np.quantile(smooth[part], 0.2))) / 2
-    pieces = np.zeros(part.shape, dtype=np.int32)
-    ndimage.label(part & (smooth <= middle), output=pieces)
-    return np.asarray(pieces == 1 + int(np.bincount(pieces.ravel())[1:].argmax()), dtype=bool)
-
-
-def _candidate(part: Mask, enclosed: float, cells: _Cells, corner: list[int]) -> Candidate | None:
-    """The part as a candidate, None where its size or its surroundings speak against it."""
-    largest = int(part.sum(axis=(1, 2)).argmax())
-    coarse = contour_from_mask(part[largest], 0)
-    up, down, across = cells.step
+def _place(part: Mask, tissue: Mask, cells: _Cells, corner: NDArray[np.intp]) -> Place:
+    """The part's innermost voxel, and how round it is and how much of its surroundings is liver or a vessel in it."""
+    shell = np.asarray(ndimage.binary_dilation(part, ndimage.generate_binary_structure(3, 2)), dtype=bool) & ~part
+    enclosed = float(tissue[shell].mean()) if shell.any() else 0.0
+    depth = np.asarray(ndimage.distance_transform_edt(np.pad(part, 1), sampling=cells.mm))
+    innermost = np.array(np.unravel_index(int(depth.argmax()), depth.shape)) - 1
+    widest = max(float(np.ptp(np.nonzero(part)[axis]) + 1) * side for axis, side in enumerate(cells.mm))
+    filled = float(part.sum()) * float(np.prod(cells.mm)) / (math.pi / 6 * widest**3)
     # The middle of cell n is at n * step + (step - 1) / 2 in voxels.
-    cell = np.array([across, down], dtype=np.float64)
-    points = (coarse.points + np.array([corner[2], corner[1]])) * cell + (cell - 1) / 2
-    contour = Contour((corner[0] + largest) * up + (up - 1) // 2, points)
-    diameter_mm = contour.diameter_px * cells.mm[2] / across
-    if not DIAMETERS_MM[0] <= diameter_mm <= DIAMETERS_MM[1] or enclosed < ENCLOSED:
-        return None
-    filled = float(part.sum()) * float(np.prod(cells.mm)) / (math.pi / 6 * diameter_mm**3)
-    weight = enclosed * min(1.0, 1.5 * filled)
-    return Candidate(contour, weight) if weight >= LEAST_WEIGHT else None
+    step = np.array(cells.step)
+    k, j, i = (innermost + corner) * step + (step - 1) // 2
+    return Place((float(i), float(j), float(k)), max(0.01, enclosed * min(1.0, filled)))
+
+
+def _same(first: Contour, second: Contour, volume: Volume) -> bool:
+    """Whether two outlines are of one lesion: the middle of one is within the other's sphere."""
+    places = np.array([(*contour.centre, contour.slice_index) for contour in (first, second)])
+    apart = float(np.linalg.norm((places[0] - places[1]) * volume.geometry.spacing))
+    return apart < max(first.diameter_px, second.diameter_px) / 2 * volume.geometry.pixel_mm

@@ -33,12 +33,14 @@ from lesionlabel.lesions.errors import InputError, IntegrityError, NoModelError,
 from lesionlabel.lesions.files import write_atomically
 from lesionlabel.lesions.lesion import Lesion
 from lesionlabel.lesions.roi import cut_context, cut_roi
+from lesionlabel.lesions.segmenter import RadialSegmenter, Segmenter
 from lesionlabel.lesions.volume import Volume
 from lesionlabel.registry.classifier import Classifier
-from lesionlabel.registry.versions import Versions
+from lesionlabel.registry.segmenter_bundle import load_segmenter
+from lesionlabel.registry.versions import Versions, starter_folder
 from lesionlabel.settings import Settings
 from lesionlabel.strategies.ranking import Seen
-from lesionlabel.strategies.views import CURATED, DETECTED, IMPORTED, MOST_TRIES, State, View, Views
+from lesionlabel.strategies.views import CURATED, DETECTED, IMPORTED, MOST_TRIES, SEGMENTER, State, View, Views
 from lesionlabel.training.hooks import ShouldStop, never_stop
 
 logger = logging.getLogger(__name__)
@@ -91,15 +93,15 @@ def score(works: Sequence[Work], settings: Settings, should_stop: ShouldStop = n
     versions, keys = Versions(settings), ContentKeys(settings.volumes_folder / "keys")
     with suppress(NoModelError, IntegrityError):
         classifier = versions.champion()
-        views = Views(settings.scores_folder, classifier)
+        views, segmenter = Views(settings.scores_folder, classifier), bundled_segmenter()
         for work in works:
             if should_stop() or versions.champion().sha256 != classifier.sha256:
                 return
             with suppress(LookupError, OSError):  # removed meanwhile
-                _update(work, views, classifier, keys)
+                _update(work, views, classifier, segmenter, keys)
 
 
-def _update(work: Work, views: Views, classifier: Classifier, keys: ContentKeys) -> None:
+def _update(work: Work, views: Views, classifier: Classifier, segmenter: Segmenter, keys: ContentKeys) -> None:
     """Look at one volume unless what is kept of it still holds."""
     before, state = views.get(work.image_id), work.state
     if before is not None and before.state == state and not 0 < before.tries < MOST_TRIES:
@@ -113,7 +115,7 @@ def _update(work: Work, views: Views, classifier: Classifier, keys: ContentKeys)
     views.put(work.image_id, View(state, content, state.source, problem=BROKE_OFF, tries=tries))
     try:
         volume = read_volume(Path(work.file))
-        candidates, found_by = _candidates(work, volume)
+        candidates, found_by = _candidates(work, volume, segmenter)
         view = View(state, content, found_by, _look(volume, candidates, classifier))
     except (InputError, ValueError, ArithmeticError) as error:
         # Only our own words hold no path.
@@ -121,6 +123,14 @@ def _update(work: Work, views: Views, classifier: Classifier, keys: ContentKeys)
         logger.warning("A volume could not be scored (%s).", type(error).__name__)
         view = View(state, content, state.source, problem=problem)
     views.put(work.image_id, view)
+
+
+def bundled_segmenter() -> Segmenter:
+    """The one that comes with the package, trained; else the one that needs no training."""
+    try:
+        return load_segmenter(starter_folder(SEGMENTER))
+    except NoModelError:
+        return RadialSegmenter()
 
 
 def _look(volume: Volume, candidates: list[Candidate], classifier: Classifier) -> Seen | None:
@@ -132,14 +142,14 @@ def _look(volume: Volume, candidates: list[Candidate], classifier: Classifier) -
     return Seen(classifier.features(rois), classifier.probabilities(rois), weights)
 
 
-def _candidates(work: Work, volume: Volume) -> tuple[list[Candidate], str]:
+def _candidates(work: Work, volume: Volume, segmenter: Segmenter) -> tuple[list[Candidate], str]:
     """The candidates, and where they come from in the end: a label that came along may hold nothing but the liver."""
     if work.state.source == CURATED:
         return [Candidate(Lesion.from_json(record).contour, 1.0) for record in work.lesions], CURATED
     outlines = _imported(Path(work.label), volume) if work.label is not None else []
     if outlines:
         return [Candidate(outline, 1.0) for outline in outlines], IMPORTED
-    return find_candidates(volume), DETECTED
+    return find_candidates(volume, segmenter), DETECTED
 
 
 def _imported(label: Path, volume: Volume) -> list[Contour]:

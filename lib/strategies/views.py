@@ -18,11 +18,15 @@ import numpy as np
 
 from lesionlabel.lesions.files import write_atomically
 from lesionlabel.registry.classifier import Classifier
+from lesionlabel.registry.manifest import MANIFEST_NAME
+from lesionlabel.registry.versions import starter_folder
 from lesionlabel.strategies.ranking import Seen
 
 #: Raised when what is kept changes meaning, or the detector finds other things.
 FORMAT = "lesionlabel-view-1"
 CURATED, IMPORTED, DETECTED = "curated lesions", "the study's own label", "a detector"
+#: The bundle of the segmenter that the detector clicks with.
+SEGMENTER = "lesion_segmenter"
 #: How often a volume is begun: one that ends the process, or the machine, is not tried for ever.
 MOST_TRIES = 2
 
@@ -57,8 +61,10 @@ class Views:
     """The views of one model. Written by the scoring process, read by the server; the same files for both."""
 
     def __init__(self, folder: Path, classifier: Classifier) -> None:
-        name = hashlib.sha256(f"{FORMAT}:{classifier.version}:{classifier.sha256}".encode()).hexdigest()[:16]
-        self.folder = folder / name
+        manifest = starter_folder(SEGMENTER) / MANIFEST_NAME
+        detector = manifest.read_bytes() if manifest.exists() else b""
+        made_by = f"{FORMAT}:{classifier.version}:{classifier.sha256}".encode()
+        self.folder = folder / hashlib.sha256(made_by + detector).hexdigest()[:16]
         self._read: dict[str, tuple[tuple[int, int], View]] = {}
 
     def get(self, image_id: str) -> View | None:
