@@ -38,10 +38,10 @@ def load_module(name: str, path: Path) -> ModuleType:
 
 
 class Server:
-    """`lesionlabel serve` on a free port, with all state under home."""
+    """`lesionlabel serve` on a free port, with all state under home. environment: settings beside the usual ones."""
 
-    def __init__(self, home: Path, studies: Path) -> None:
-        self.home, self.studies = home, studies
+    def __init__(self, home: Path, studies: Path | str, **environment: str) -> None:
+        self.home, self.studies, self.environment = home, studies, environment
         self.output = home.parent / "server.txt"
         self.temporary = home.parent / "tmp"
         self.process: subprocess.Popen[bytes] | None = None
@@ -55,6 +55,7 @@ class Server:
         environment = {**os.environ, "LESIONLABEL_HOME": str(self.home), "LESIONLABEL_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
         environment["LESIONLABEL_MLFLOW"] = "0"
         environment["TMPDIR"] = str(self.temporary)
+        environment |= self.environment
         command = [sys.executable, "-c", "from lesionlabel.cli.main import main; main()", "serve"]
         command += ["--studies", str(self.studies), "--port", str(self.port)]
         with self.output.open("ab") as output:
@@ -100,6 +101,24 @@ def server(
     (folder / "studies" / "labels" / "final").mkdir(parents=True)
     tiny_label(folder / "studies" / "labels" / "final" / "spleen_3.nii.gz", {"cyst": 1})
     running = Server(folder / "home", folder / "studies")
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def secured_orthanc(new_orthanc):
+    """An Orthanc that wants a user, with nobody's images but its tests'."""
+    return new_orthanc(AuthenticationEnabled=True, RegisteredUsers={"reader": "open sesame"})
+
+
+@pytest.fixture(scope="session")
+def pacs_server(secured_orthanc, tmp_path_factory: pytest.TempPathFactory, promote_untrained) -> Iterator[Server]:
+    """A server on that Orthanc, with the credentials in stock MONAI Label's names."""
+    folder = tmp_path_factory.mktemp("pacs-site")
+    promote_untrained(Settings(home=folder / "home", device="cpu"))
+    credentials = {"MONAI_LABEL_DICOMWEB_USERNAME": "reader", "MONAI_LABEL_DICOMWEB_PASSWORD": "open sesame"}
+    running = Server(folder / "home", secured_orthanc.url, **credentials)
     running.start()
     yield running
     running.stop()
