@@ -128,6 +128,8 @@ def test_a_patient_with_many_lesions_weighs_as_five(read):
     [pair] = read(rows).pairs
     assert pair.agreement is not None
     assert pair.agreement.value == pytest.approx(20 / 25)
+    assert pair.kappa is not None
+    assert pair.kappa.value == pytest.approx((0.8 - 0.3264) / (1 - 0.3264))
 
 
 def test_figures_can_be_written_as_json(read):
