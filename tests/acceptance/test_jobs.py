@@ -27,7 +27,7 @@ TRIAL = {"profile": "trial", "synthetic": "none", "kind": "patients"}
 NAMES = ("cyst", "metastasis", "hemangioma")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def site(tmp_path_factory, tiny_ct, tiny_label, promote_untrained) -> Iterator[Server]:
     """A server whose studies hold enough curated lesions to train on."""
     folder = tmp_path_factory.mktemp("jobs")
@@ -71,8 +71,34 @@ def wait_over(site: Server, job: str) -> dict:
     return found
 
 
+def test_stop_ends_what_runs_and_what_waits_and_events_tell_of_it(site, client):
+    first = client.train_start("lesion_classifier", {**TRIAL, "profile": "quick"})["id"]
+    second = httpx.post(f"{site.url}/train/lesion_classifier?enqueue=true", json=TRIAL).json()
+    assert second["status"] == "SUBMITTED"
+    end = time.monotonic() + PATIENCE_S
+    while not any(0 < part["percent"] < 100 for part in httpx.get(f"{site.url}/api/v1/jobs/{first}").json()["parts"]):
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    # The one that runs is what a client sees, not the one behind it.
+    assert client.train_status()["id"] == first
+    with httpx.stream("GET", f"{site.url}/api/v1/jobs/{first}/events", timeout=60) as stream:
+        lines = (line.removeprefix("data: ") for line in stream.iter_lines() if line.startswith("data: "))
+        event = json.loads(next(lines))
+        assert event["state"] == "running"
+        assert 0 < event["percent"] < 100
+        assert {part["title"] for part in event["parts"]} >= {"fold 1 of 3", "all lesions", "gate"}
+        stopped = client.train_stop()
+        assert (stopped["id"], stopped["status"]) == (first, "STOPPED")
+        # The stream ends with the job.
+        assert [json.loads(line) for line in lines][-1]["state"] == "cancelled"
+    assert {job["state"] for job in httpx.get(f"{site.url}/api/v1/jobs").json()} == {"cancelled"}
+    assert client.train_stop() is None
+    assert not list((site.home / "versions").glob("2026*-[1-9a-f]*"))
+
+
 def test_stock_client_trains_watches_and_stops_and_the_job_survives_every_kill(site, client):
     champion = Versions(Settings(home=site.home)).champion().sha256
+    before = [task["id"] for task in httpx.get(f"{site.url}/train/?all=true").json()]
     started = client.train_start("lesion_classifier", dict(TRIAL))
     job = started["id"]
     assert started["status"] in ("SUBMITTED", "RUNNING")
@@ -81,7 +107,7 @@ def test_stock_client_trains_watches_and_stops_and_the_job_survives_every_kill(s
     assert httpx.post(f"{site.url}/train/lesion_classifier", json={}).status_code == 429
     assert client.train_status(check_if_running=True) is True
     assert httpx.get(f"{site.url}/train/?check_if_running=true").json()["id"] == job
-    assert [task["id"] for task in httpx.get(f"{site.url}/train/?all=true").json()] == [job]
+    assert [task["id"] for task in httpx.get(f"{site.url}/train/?all=true").json()] == [*before, job]
 
     def worker() -> psutil.Process:
         assert site.process is not None
@@ -128,31 +154,6 @@ def test_stock_client_trains_watches_and_stops_and_the_job_survives_every_kill(s
     assert httpx.post(f"{site.url}/api/v1/models/{version}/promote", json={"by": "x", "rubbish": 1}).status_code == 422
     assert httpx.get(f"{site.url}/api/v1/models/..%2Fx").status_code == 404
     assert httpx.post(f"{site.url}/api/v1/models/rollback", json={"by": "x", "reason": "y"}).status_code == 422
-
-
-def test_stop_ends_what_runs_and_what_waits_and_events_tell_of_it(site, client):
-    first = client.train_start("lesion_classifier", {**TRIAL, "profile": "quick"})["id"]
-    second = httpx.post(f"{site.url}/train/lesion_classifier?enqueue=true", json=TRIAL).json()
-    assert second["status"] == "SUBMITTED"
-    end = time.monotonic() + PATIENCE_S
-    while not any(0 < part["percent"] < 100 for part in httpx.get(f"{site.url}/api/v1/jobs/{first}").json()["parts"]):
-        assert time.monotonic() < end
-        time.sleep(0.2)
-    # The one that runs is what a client sees, not the one behind it.
-    assert client.train_status()["id"] == first
-    with httpx.stream("GET", f"{site.url}/api/v1/jobs/{first}/events", timeout=60) as stream:
-        lines = (line.removeprefix("data: ") for line in stream.iter_lines() if line.startswith("data: "))
-        event = json.loads(next(lines))
-        assert event["state"] == "running"
-        assert 0 < event["percent"] < 100
-        assert {part["title"] for part in event["parts"]} >= {"fold 1 of 3", "all lesions", "gate"}
-        stopped = client.train_stop()
-        assert (stopped["id"], stopped["status"]) == (first, "STOPPED")
-        # The stream ends with the job.
-        assert [json.loads(line) for line in lines][-1]["state"] == "cancelled"
-    assert {job["state"] for job in httpx.get(f"{site.url}/api/v1/jobs").json()} == {"cancelled"}
-    assert client.train_stop() is None
-    assert not list((site.home / "versions").glob("2026*-[1-9a-f]*"))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from importlib import metadata
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
@@ -57,13 +58,17 @@ def link(names: Iterable[str], environment: Path) -> None:
     site = environment / "lib" / "python3.11" / "site-packages"
     for name in names:
         found = metadata.distribution(name)
-        for file in found.files or ():
-            # Scripts and data beside the packages are not needed, and are outside this folder.
-            if ".." not in file.parts:
-                target = site / file
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.unlink(missing_ok=True)
-                target.symlink_to(Path(str(found.locate_file(file))))
+        # Scripts and data beside the packages are not needed, and are outside the folder. The compiled need not be listed.
+        for file in (file for file in found.files or () if ".." not in file.parts and file.suffix != ".pyc"):
+            link_file(Path(str(found.locate_file(file))), site / file)
+
+
+def link_file(real: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    target.symlink_to(real)
+    if real.suffix == ".py" and (compiled := Path(cache_from_source(str(real)))).exists():
+        link_file(compiled, target.parent / "__pycache__" / compiled.name)
 
 
 @pytest.mark.skipif(not os.environ.get("CI"), reason="asks the package index for torch: in CI only")

@@ -14,32 +14,15 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from lesionlabel.jobs.jobs import Job, Jobs, snapshot_of
 from lesionlabel.jobs.journal import Journal
-from lesionlabel.lesions.cohort import Cohort, CohortLesion
-from lesionlabel.lesions.lesion import Proof
-from lesionlabel.lesions.roi import Context, context_half_width
+from lesionlabel.lesions.cohort import Cohort
 from lesionlabel.settings import Settings
 
-NAMES = ("cyst", "metastasis", "hemangioma")
 PARAMS = {"profile": "trial", "synthetic": "none", "kind": "any", "seed": 0}
 PATIENCE_S = 180
-
-
-def make_cohort(lesions: int = 36, shuffled: bool = False) -> Cohort:
-    """Lesions of three densities, one a patient, decided blind and proven. shuffled: their labels say nothing."""
-    half, made = context_half_width(12.0), []
-    labels = np.arange(lesions) % 3
-    if shuffled:
-        labels = np.random.default_rng(0).permutation(labels)
-    for i in range(lesions):
-        hu = np.random.default_rng(i).normal(60 + 30 * (i % 3), 10, (2 * half + 1, 2 * half + 1)).astype(np.float32)
-        context = Context(hu, (float(half), float(half)), 12.0, 0.75)
-        made.append(CohortLesion(f"l{i}", f"p{i}", NAMES[labels[i]], context, Proof.PATHOLOGY, False))
-    return Cohort(tuple(made), NAMES)
 
 
 class Site:
@@ -79,6 +62,14 @@ class Site:
             job = self.jobs.get(job.id)
         return job
 
+    def wait_until_said(self, text: str) -> None:
+        """Until a worker has said so, or ended."""
+        end = time.monotonic() + PATIENCE_S
+        while not self.output.exists() or text not in self.output.read_text():
+            assert all(worker.poll() is None for worker in self.workers), self.output.read_text()
+            assert time.monotonic() < end, text
+            time.sleep(0.05)
+
     def wait_for_line(self, job: Job, text: str) -> None:
         self.wait(job, lambda job: text in self.log(job) or job.state.is_over)
         assert text in self.log(job), self.log(job)
@@ -100,6 +91,22 @@ def site(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path / "home")
     yield made
     made.end()
+
+
+@pytest.fixture(scope="module")
+def working(tmp_path_factory: pytest.TempPathFactory, promote_untrained: Callable[[Settings], str]) -> Iterator[Site]:
+    """A site where something serves and a worker works, for job after job."""
+    made = Site(tmp_path_factory.mktemp("working") / "home")
+    promote_untrained(made.settings)
+    made.worker()
+    yield made
+    made.end()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(working: Site, cohort_of: Callable[..., Cohort]) -> Job:
+    """A retraining that nothing came between."""
+    return working.wait(working.retrain(cohort_of(36)))
 
 
 def missing(what: str) -> None:

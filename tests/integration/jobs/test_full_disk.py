@@ -9,7 +9,7 @@ import pytest
 from lesionlabel.jobs.jobs import State
 from lesionlabel.registry.versions import Versions
 
-from .conftest import Site, make_cohort
+from .conftest import Site
 
 MIB = 2**20
 
@@ -34,12 +34,12 @@ def fill(disk: Path, leave: int) -> Path:
     return filler
 
 
-def test_a_full_disk_fails_the_job_in_words_and_the_next_goes_on_where_it_was(small_disk, promote_untrained):
+def test_a_full_disk_fails_the_job_in_words_and_the_next_goes_on_where_it_was(small_disk, promote_untrained, cohort_of):
     site = Site(small_disk / "home")
     try:
         serving = promote_untrained(site.settings)
         site.worker()
-        job = site.retrain(make_cohort())
+        job = site.retrain(cohort_of(36))
         site.wait_for_line(job, "fold 3 of 3: cutting")
         # Enough for the answers of folds, too little for a network's weights.
         filler = fill(small_disk, 2 * MIB)
@@ -54,7 +54,7 @@ def test_a_full_disk_fails_the_job_in_words_and_the_next_goes_on_where_it_was(sm
         assert not versions.damaged()
 
         filler.unlink()
-        again = site.wait(site.retrain(make_cohort()))
+        again = site.wait(site.retrain(cohort_of(36)))
         assert again.state is State.DONE, site.log(again)
         # The folds were there already.
         assert site.log(again).count("done before") == 3

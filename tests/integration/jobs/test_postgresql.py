@@ -4,14 +4,14 @@ import signal
 
 from lesionlabel.jobs.jobs import State
 
-from .conftest import Site, make_cohort
+from .conftest import Site
 
 
-def test_two_workers_share_a_retraining_and_one_finishes_what_a_killed_one_began(tmp_path, postgresql):
+def test_two_workers_share_a_retraining_and_one_finishes_what_a_killed_one_began(tmp_path, postgresql, cohort_of):
     site = Site(tmp_path / "home", postgresql)
     try:
         first, _ = site.worker("one"), site.worker("two")
-        job = site.retrain(make_cohort(), seed=1)
+        job = site.retrain(cohort_of(36), seed=1)
         # Both are at work on folds of the same job.
         site.wait(job, lambda job: site.log(job).count(": cutting") >= 2 or job.state.is_over)
         parts = site.jobs.client.list_workflows(parent_workflow_id=job.id, status="PENDING")
