@@ -26,12 +26,12 @@ def test_slicer_connects_and_finds_models_strategies_and_classes(client):
     assert info["models"]["lesion_classifier"]["type"] == "classification"
     assert info["models"]["lesion"]["type"] == "deepgrow"
     synthesise = {f"synthesise_{name}" for name in info["labels"]}
-    assert set(info["strategies"]) == {"random", "first", "most_informative"} | synthesise
+    assert set(info["strategies"]) == {"random", "first", "uncertainty", "diversity", "uncertainty_and_diversity"} | synthesise
     assert set(info["trainers"]) == {"lesion_classifier", "gan_cyst", "gan_metastasis", "gan_hemangioma", "acgan"}
     assert client.auth_enabled() is False
 
 
-@pytest.mark.parametrize("strategy", ["random", "first", "most_informative"])
+@pytest.mark.parametrize("strategy", ["random", "first", "uncertainty", "diversity", "uncertainty_and_diversity"])
 def test_the_next_sample_is_an_unlabelled_volume_that_exists(client, strategy):
     for _ in range(2):
         sample = client.next_sample(strategy, {})
@@ -44,7 +44,7 @@ def test_a_click_gives_a_point_labelled_with_the_type(client):
     assert sum(entry["score"] for entry in found["prediction"]) == pytest.approx(1)
     assert found["lesion"]["centre_voxel"] == pytest.approx([35, 45, 12], abs=0.1)
     [node] = json.loads(Path(file).read_text())["markups"]
-    assert node["controlPoints"][0]["label"].split()[0] == found["display"].split()[0].strip(",")
+    assert node["controlPoints"][0]["label"].replace(",", "").split()[0] == found["display"].replace(",", "").split()[0]
 
 
 def test_a_drawn_label_can_be_asked_about(client, tmp_path, tiny_label):
@@ -126,7 +126,7 @@ def test_training_on_too_little_ends_with_the_reason_and_what_serves_is_untouche
     started = client.train_start("lesion_classifier", {"profile": "quick", "kind": "any", "seed": 0})
     assert started["status"] in ("SUBMITTED", "RUNNING")
     assert "client_id" not in started["request"]
-    end = time.monotonic() + 120
+    end = time.monotonic() + 400
     while client.train_status()["status"] in ("SUBMITTED", "RUNNING"):
         assert time.monotonic() < end
         time.sleep(0.5)
@@ -155,7 +155,7 @@ def test_training_on_too_little_ends_with_the_reason_and_what_serves_is_untouche
         ("lesion_classifier?image=case_a", {"point": [1, 2, 3], "model": "other", "image": "/etc/passwd"}, 422, "in air"),
         ("lesion_classifier", {"point": [1, 2, 3]}, 422, "No image was named"),
         ("lesion_classifier?session_id=none", {"point": [1, 2, 3]}, 404, "No session"),
-        ("lesion_classifier?image=case_a&output=dicom_seg", {"point": [1, 2, 3]}, 422, "DICOMweb"),
+        ("lesion_classifier?image=case_a&output=dicom_seg", {"point": [1, 2, 3]}, 422, "came from a PACS"),
         ("wsi/lesion_classifier?image=case_a", {}, 404, "not offered"),
     ],
 )

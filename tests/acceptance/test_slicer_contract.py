@@ -175,7 +175,7 @@ def test_each_training_is_started_watched_and_stopped(client, info, server):
         assert isinstance(stats.get("best_metric", 0), int | float)
         stopped = client.train_stop()  # M:1211
         assert stopped.get("details", [])[-1:], trainer  # M:1228 reads the last of them
-        end = time.monotonic() + 120
+        end = time.monotonic() + 400
         while client.train_status(check_if_running=True):
             assert time.monotonic() < end
             time.sleep(0.3)
