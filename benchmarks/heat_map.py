@@ -15,6 +15,7 @@ import argparse
 import copy
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -67,6 +68,12 @@ def grad_cam(network: PaperCNN, roi: np.ndarray, index: int) -> Map:
     return functional.interpolate(cam, (64, 64), mode="bilinear")[0, 0].numpy()
 
 
+def alikeness(first: Map, second: Map) -> float:
+    """The size of the rank correlation of two maps."""
+    found: Any = spearmanr(first.ravel(), second.ravel())
+    return abs(float(found.statistic))
+
+
 def deletion(network: PaperCNN, roi: np.ndarray, index: int, importance: Map) -> float:
     """How far the log-odds fall without the pixels that a map calls most important."""
     gone = importance >= np.quantile(importance, 1 - DELETED_SHARE)
@@ -87,8 +94,8 @@ def main() -> None:
     network = PaperCNN(len(manifest.class_names))
     load_weights(starter_folder(), manifest, network)
     network.eval().requires_grad_(False)
-    counts: dict[str, int] = dict.fromkeys(manifest.class_names, chosen.lesions // 3)
-    rois = originals(make_cohort(counts, chosen.seed))[:, 0].numpy()
+    each_class = [chosen.lesions // 3] * len(manifest.class_names)
+    rois = originals(make_cohort(dict(zip(manifest.class_names, each_class, strict=True)), chosen.seed))[:, 0].numpy()
     named = answers_of(network, manifest.temperature)(rois).argmax(1)
     began = time.process_time()
     maps = [occlusion_map(roi, int(i), answers_of(network, manifest.temperature)) for roi, i in zip(rois, named, strict=True)]
@@ -100,10 +107,7 @@ def main() -> None:
     for layer in LAST_FIRST:
         getattr(changed, layer).load_state_dict(getattr(fresh, layer).state_dict())
         asked = answers_of(changed, manifest.temperature)
-        alike = [
-            abs(float(spearmanr(before.ravel(), occlusion_map(roi, int(i), asked).ravel()).statistic))
-            for roi, i, before in zip(rois, named, maps, strict=True)
-        ]
+        alike = [alikeness(before, occlusion_map(roi, int(i), asked)) for roi, i, before in zip(rois, named, maps, strict=True)]
         print(f"| {layer} | {np.mean(alike):.2f} ({max(alike):.2f}) |", flush=True)
 
     rng = np.random.default_rng(chosen.seed)

@@ -14,6 +14,7 @@ import SimpleITK as sitk
 
 from lesionlabel import NOT_FOR_CLINICAL_USE
 from lesionlabel.infers.answer import Answer
+from lesionlabel.infers.overlay import on_native_grid
 from lesionlabel.lesions.contour import Contour
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.lesions.volume import Volume
@@ -96,12 +97,7 @@ def _mask(volume: Volume, outlines: Sequence[tuple[int, Contour]]) -> sitk.Image
         y, x = np.nonzero(contour.mask(rows, columns))
         native = np.rint(volume.to_native(np.column_stack([x, y, np.full(x.size, contour.slice_index)]))).astype(int)
         voxels[native[:, 2], native[:, 1], native[:, 0]] = value
-    image = sitk.GetImageFromArray(voxels)
-    spacing = np.asarray(volume.native.spacing)
-    image.SetSpacing(spacing.tolist())
-    image.SetDirection((volume.native.affine[:3, :3] / spacing).ravel().tolist())
-    image.SetOrigin(volume.native.affine[:3, 3].tolist())
-    return image
+    return on_native_grid(volume, voxels)
 
 
 def _new_file(extension: str) -> Path:
