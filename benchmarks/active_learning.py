@@ -1,6 +1,6 @@
 """How many curated lesions each strategy needs to reach what random picking reaches: simulated on the phantom.
 
-    python benchmarks/active_learning.py --out DIR                           # 2 replicates: minutes, to see that it works
+    python benchmarks/active_learning.py --out DIR                           # 2 replicates: about 5 minutes of a free core
     python benchmarks/active_learning.py --out DIR --replicates 10 --jobs 2  # the registered comparison
     python benchmarks/active_learning.py --out DIR --table                   # the table of what is finished
 
