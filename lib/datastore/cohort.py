@@ -27,8 +27,8 @@ from lesionlabel.settings import Settings
 logger = logging.getLogger(__name__)
 
 Kind = Literal["patients", "phantom"]
-#: Strategies that offer images by what a model says of them.
-ACTIVE_LEARNING = frozenset({"most_informative"})
+#: Strategies that offer images by what a model says of them; the last is an earlier release's.
+ACTIVE_LEARNING = frozenset({"uncertainty", "diversity", "uncertainty_and_diversity", "most_informative"})
 
 
 def curated_lesions(datastore: CuratedDatastore, classes: ClassList) -> dict[str, list[Lesion]]:
