@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import socket
+import socketserver
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -133,6 +136,43 @@ def test_a_pacs_that_stores_only_for_some(new_orthanc, connect, tiny_series, tmp
     known = connect(secured.url, "reader", "open sesame")
     known.stow(paths)
     assert [(one.study_uid, one.series_uid) for one in known.series()] == [(study, series)]
+
+
+class TLSInFront(socketserver.ThreadingTCPServer):
+    """What stands before a hospital's PACS: takes TLS with a certificate of its own and passes plain HTTP on."""
+
+    daemon_threads = True
+
+    def __init__(self, pem: Path, port: int) -> None:
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(pem)
+        self.behind = port
+        super().__init__(("127.0.0.1", 0), self._pass_on)
+
+    def _pass_on(self, plain: socket.socket, address: object, server: object) -> None:
+        with suppress(OSError), self.context.wrap_socket(plain, server_side=True) as front:
+            asked = front.recv(65536).replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
+            with socket.create_connection(("127.0.0.1", self.behind)) as behind:
+                behind.sendall(asked)
+                while piece := behind.recv(65536):
+                    front.sendall(piece)
+
+
+def test_https_with_the_hospitals_own_certificate(orthanc, stored, connect, tmp_path) -> None:
+    key, certificate, both = tmp_path / "key.pem", tmp_path / "certificate.pem", tmp_path / "both.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    both.write_bytes(certificate.read_bytes() + key.read_bytes())
+    with TLSInFront(both, orthanc.port) as front:
+        threading.Thread(target=front.serve_forever, daemon=True).start()
+        url = f"https://127.0.0.1:{front.server_address[1]}/dicom-web"
+        with pytest.raises(PacsError, match="LESIONLABEL_DICOMWEB_CA_FILE"):
+            connect(url).series()
+        assert stored[1] in {one.series_uid for one in connect(url, ca_file=certificate).series()}
+        front.shutdown()
+    with pytest.raises(InputError, match="no readable file of certificates"):
+        connect(url, ca_file=tmp_path / "nothing.pem")
 
 
 def test_a_pacs_that_hangs_comes_back_or_is_named(orthanc, connect, stored, tmp_path, impatient) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from pydicom.uid import generate_uid
+from pydicom.uid import EnhancedCTImageStorage, generate_uid
 
 from lesionlabel.datastore import pacs_images, pacs_listing
 from lesionlabel.datastore.pacs import GONE, LISTED, PacsDatastore
@@ -280,7 +280,7 @@ def test_what_is_no_ct_volume_says_why(orthanc, opened, tiny_series, tmp_path) -
     _, enhanced = tiny_series(tmp_path / "enhanced", slices=1)
     path = tmp_path / "enhanced" / "0000.dcm"
     ds = pydicom.dcmread(path)
-    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = pydicom.uid.EnhancedCTImageStorage
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
     ds.NumberOfFrames, ds.PixelData = 3, ds.PixelData * 3
     ds.save_as(path)
     orthanc.add(tmp_path / "enhanced")
