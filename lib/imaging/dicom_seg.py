@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.valuerep import DSfloat
 
 from lesionlabel.imaging.codes import ARTIFICIAL_INTELLIGENCE, LIVER, MORPHOLOGICALLY_ABNORMAL, REPLACES
-from lesionlabel.imaging.result_instance import RESEARCH, ResultInstance, finish, for_construction
+from lesionlabel.imaging.result_instance import RESEARCH, SIMULATED, ResultInstance, finish, for_construction
 from lesionlabel.imaging.source_series import SourceSeries
 from lesionlabel.lesions.errors import InputError
 
@@ -95,7 +95,7 @@ def make_segmentation(source: SourceSeries, segments: Sequence[Segment], instanc
         # PS3.3 C.8.20.2: required of what software drew, beside the identification.
         if segment.algorithm is not None:
             item.SegmentAlgorithmName = segment.algorithm.name
-    ds.ContentDescription = f"{RESEARCH}; version {instance.version}"
+    ds.ContentDescription = f"{SIMULATED if instance.simulated else RESEARCH}; version {instance.version}"
     return ds
 
 

@@ -1,7 +1,10 @@
-"""Lesions with their types and sizes as a DICOM Comprehensive 3D SR (PS3.3 A.35.13), template TID 1500 (PS3.16).
+"""Lesions with their types and sizes as a DICOM Comprehensive SR (PS3.3 A.35.3), template TID 1500 (PS3.16).
 
 A model's prediction and a reader's decision are two documents, never two groups of one: a document has one observer, one
 completion and one history, and a viewer can show, hide or file each alone.
+
+Outlines are 2-D, on their images, so nothing needs the 3-D SR: OHIF draws only points of that one, and an outline in it breaks
+its viewport.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from typing import Any
 import numpy as np
 from highdicom.sr import (
     AlgorithmIdentification,
-    Comprehensive3DSR,
+    ComprehensiveSR,
     ContentSequence,
     DeviceObserverIdentifyingAttributes,
     FindingSite,
@@ -123,7 +126,7 @@ def make_report(
         )
         _forget_unknown(report[0])
         _comment(report[0], (f"{said.value.capitalize()}. {NOT_FOR_CLINICAL_USE}", *comments))
-        ds = Comprehensive3DSR(
+        ds = ComprehensiveSR(
             evidence=[*evidence, *([] if segmentation is None else [segmentation])],
             content=report,
             transfer_syntax_uid=ExplicitVRLittleEndian,

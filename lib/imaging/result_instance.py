@@ -16,7 +16,7 @@ from lesionlabel.imaging.codes import SYNTHESIZING_EQUIPMENT, schemes_in
 from lesionlabel.imaging.source_series import TYPE_2
 from lesionlabel.imaging.synthetic_tags import MANUFACTURER, SYNTHETIC_DATA
 
-#: Every series description and content description begins with this.
+#: Every content description begins with this.
 RESEARCH = "RESEARCH, not for clinical use"
 SIMULATED = "SIMULATED, no patient"
 MODEL_NAME = "LesionLabel"
@@ -62,8 +62,9 @@ class ResultInstance:
 
     @property
     def description(self) -> str:
-        """Of the series: research first, so that a list that cuts it off still says it."""
-        return f"{SIMULATED if self.simulated else RESEARCH}: {self.what}"[:DESCRIPTION_LENGTH]
+        """Of the series. Viewers cut it off after some 24 letters: by then it says that it is research, and what it is."""
+        told = f"SIMULATED {self.what} (no patient)" if self.simulated else f"RESEARCH {self.what} (not for clinical use)"
+        return told[:DESCRIPTION_LENGTH]
 
     def equipment(self) -> dict[str, Any]:
         """The arguments of highdicom's constructors for what made it and where it is put."""

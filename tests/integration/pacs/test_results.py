@@ -229,7 +229,7 @@ def test_the_pacs_holds_what_the_reader_drew_on_the_pixels_where_it_was_drawn(si
             "A-17",
             "Abdomen",
         )
-        assert ds.SeriesDescription.startswith("RESEARCH, not for clinical use")
+        assert ds.SeriesDescription.startswith("RESEARCH reader's ")
     text = words(sr)
     assert "Dr. A" in text
     assert str(seg.SOPInstanceUID) in text
@@ -273,7 +273,10 @@ def test_what_the_model_had_said_is_a_document_of_its_own(site: Site) -> None:
     site.submit(CYST, METASTASIS)
     site.results.work(NOW)
     decision_seg, decision, seg, sr = site.stored()
-    assert [ds.SeriesDescription.partition(": ")[2] for ds in (decision_seg, decision, seg, sr)] == [
+    assert [
+        ds.SeriesDescription.removeprefix("RESEARCH ").removesuffix(" (not for clinical use)")
+        for ds in (decision_seg, decision, seg, sr)
+    ] == [
         "reader's outlines",
         "reader's decision",
         "model's outlines",

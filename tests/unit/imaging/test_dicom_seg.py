@@ -179,7 +179,7 @@ def test_segments_say_what_they_are_and_what_drew_them(write_series: Callable[..
     )
     assert "abc" in str(named.AlgorithmParameters)
     assert (ds.SegmentationType, ds.BitsAllocated) == ("BINARY", 1)
-    assert ds.SeriesDescription == "RESEARCH, not for clinical use: reader's outlines"
+    assert ds.SeriesDescription == "RESEARCH reader's outlines (not for clinical use)"
     assert ds.ContentDescription.startswith("RESEARCH, not for clinical use")
     assert (ds.Manufacturer, ds.ContentLabel) == ("LesionLabel", "RESEARCH")
 
@@ -264,4 +264,4 @@ def test_the_checker_finds_no_error(simulated: bool, write_series: Callable[...,
     # Synthetic Data came into the standard after the checker that Debian ships.
     assert [line for line in lines if line.startswith("Error") and "(0x0008,0x001c)" not in line] == []
     assert (ds.get(0x0008001C) is not None) == simulated
-    assert ds.SeriesDescription.startswith("SIMULATED, no patient" if simulated else "RESEARCH")
+    assert ds.SeriesDescription.startswith("SIMULATED reader's outlines (no patient)" if simulated else "RESEARCH")

@@ -167,7 +167,7 @@ def test_prediction_and_decision_say_which_they_are_and_that_nobody_has_verified
         comments = [str(item.TextValue) for item in kept.ContentSequence if item.ConceptNameCodeSequence[0].CodeValue == "121106"]
         assert comments[0] == f"{words}Research software, not for clinical use."
         assert [item.ConceptCodeSequence[0].CodeValue for item in items(kept, "121005")] == [observer]
-        assert kept.SeriesDescription.startswith("RESEARCH, not for clinical use: ")
+        assert kept.SeriesDescription.endswith(" (not for clinical use)")
     assert any(str(item.TextValue) == CLOSED for item in items(predicted, "121106"))
     (name,) = items(decision, "121008")
     assert str(name.PersonName) == "Dr. Möllerx^"
@@ -190,7 +190,7 @@ def test_a_corrected_report_names_the_one_it_replaces(written: Written, tmp_path
 
 
 def test_a_report_of_no_lesion_says_that_it_takes_back(written: Written, tmp_path: Path) -> None:
-    before = Reference(written.source.study_uid, "2.25.3", "1.2.840.10008.5.1.4.1.1.88.34", "2.25.4")
+    before = Reference(written.source.study_uid, "2.25.3", "1.2.840.10008.5.1.4.1.1.88.33", "2.25.4")
     ds = reread(
         make_report(written.source, Said.DECISION, [], instance(replaces=before), reader="A", comments=["Taken back"]), tmp_path
     )
@@ -226,7 +226,7 @@ def test_no_probability_is_finer_than_five_percent_or_certain(probability: float
 
 @pytest.mark.parametrize("which", ["prediction", "decision", "taken back", "simulated"])
 def test_the_checker_finds_no_error(which: str, written: Written, tmp_path: Path, dciodvfy: str) -> None:
-    before = Reference(written.source.study_uid, "2.25.3", "1.2.840.10008.5.1.4.1.1.88.34", "2.25.4")
+    before = Reference(written.source.study_uid, "2.25.3", "1.2.840.10008.5.1.4.1.1.88.33", "2.25.4")
     made = instance(simulated=which == "simulated", replaces=before)
     if which == "prediction":
         ds = make_report(written.source, Said.PREDICTION, written.lesions, made, segmentation=written.segmentation)
@@ -238,7 +238,7 @@ def test_the_checker_finds_no_error(which: str, written: Written, tmp_path: Path
     reread(ds, tmp_path)
     printed = subprocess.run([dciodvfy, str(tmp_path / "report.dcm")], capture_output=True, text=True, check=False)
     lines = (printed.stdout + printed.stderr).splitlines()
-    assert "Comprehensive3DSR" in lines
+    assert "ComprehensiveSR" in lines
     # Synthetic Data came into the standard after the checker that Debian ships.
     assert [line for line in lines if line.startswith("Error") and "(0x0008,0x001c)" not in line] == []
-    assert ds.SeriesDescription.startswith("SIMULATED, no patient" if which == "simulated" else "RESEARCH")
+    assert ds.SeriesDescription.startswith("SIMULATED model's prediction (no patient)" if which == "simulated" else "RESEARCH")
