@@ -40,6 +40,12 @@ WHAT_IT_MEANS = (
 )
 
 
+#: Told where an image came without a patient, by copy or upload: it counts as a patient of its own.
+PATIENT_UNKNOWN = (
+    "Whose this image is, or one of those shown, is not known, because it was not imported: they may be one patient's."
+)
+
+
 @dataclass(frozen=True, eq=False)
 class Look:
     """A curated lesion as the serving model sees it.
@@ -86,6 +92,9 @@ class SimilarLesions:
         distances = [float(np.linalg.norm(look.features - features)) for _, _, look in looked]
         nearest = [(distances[n], *looked[n]) for n in np.argsort(distances, kind="stable")[:shown]]
         sentence = WHAT_IT_MEANS if nearest else NONE_CURATED
+        patients = [asked.patient, *(read_sidecar(self._datastore.studies, image).patient for _, image, _, _ in nearest)]
+        if nearest and any("image-" in patient for patient in patients):
+            sentence += f" {PATIENT_UNKNOWN}"
         if compared < len(others):
             sentence += f" {compared} of {len(others)} could be compared so far; ask again for the rest."
         return {

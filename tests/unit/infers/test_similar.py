@@ -13,7 +13,7 @@ from lesionlabel.datastore.curated import CuratedDatastore
 from lesionlabel.infers import similar as module
 from lesionlabel.infers.desk import Desk
 from lesionlabel.infers.explain import Explainer
-from lesionlabel.infers.similar import NONE_CURATED, SimilarLesions
+from lesionlabel.infers.similar import NONE_CURATED, PATIENT_UNKNOWN, SimilarLesions
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.lesions.roi import cut_context, cut_roi
 from lesionlabel.settings import Settings
@@ -69,6 +69,7 @@ def test_only_curated_lesions_of_other_real_patients_are_shown_nearest_first(exp
     found = ask(explainer, site)
     assert {entry["image"] for entry in found["similar"]} == {"other_a", "other_b"}
     assert (found["curated"], found["compared"]) == (4, 4)
+    assert PATIENT_UNKNOWN not in found["sentence"]
     distances = [entry["distance"] for entry in found["similar"]]
     assert distances == sorted(distances)
     # The tiny CT's cysts look alike whatever the noise, and unlike its metastases.
@@ -108,7 +109,9 @@ def test_the_same_pixels_under_another_pseudonym_are_not_another_patient(explain
     _, datastore = site
     tiny_ct(datastore.studies / "copy.nii.gz", seed=list(IMAGES).index("other_a"))
     try:
-        assert {entry["image"] for entry in ask(explainer, site, "copy")["similar"]} == {"asked", "same_patient", "other_b"}
+        found = ask(explainer, site, "copy")
+        assert {entry["image"] for entry in found["similar"]} == {"asked", "same_patient", "other_b"}
+        assert PATIENT_UNKNOWN in found["sentence"]
     finally:
         (datastore.studies / "copy.nii.gz").unlink()
 
