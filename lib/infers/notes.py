@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lesionlabel import NOT_FOR_CLINICAL_USE
 from lesionlabel.lesions.densities import LesionDensity
+from lesionlabel.lesions.percent import whole_percent
 from lesionlabel.lesions.phase import Phase
 
 #: Below this diameter no type is given.
@@ -63,7 +64,7 @@ def closed_set(names: tuple[str, ...]) -> str:
 
 def rounded_percent(probability: float) -> str:
     """A probability no finer than 5 %, and never certain."""
-    percent = 5 * round(probability * 20)
+    percent = whole_percent(probability)
     if percent >= 100:
         return "over 95 %"
     return "under 5 %" if percent <= 0 else f"about {percent} %"
