@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 from lesionlabel.datastore.outbox import Outbox, key_of
 from lesionlabel.lesions.errors import IntegrityError, NotFoundError, PacsError
@@ -17,7 +18,7 @@ NOW = 1_800_000_000.0
 
 def document() -> FileDataset:
     meta = FileMetaDataset()
-    meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = ExplicitVRLittleEndian, "1.2.840.10008.5.1.4.1.1.88.33"
+    meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = ExplicitVRLittleEndian, UID("1.2.840.10008.5.1.4.1.1.88.33")
     meta.MediaStorageSOPInstanceUID = generate_uid()
     ds = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     ds.is_little_endian, ds.is_implicit_VR = True, False
@@ -42,7 +43,7 @@ def test_versions_of_an_image_go_in_order_and_other_images_do_not_wait_for_them(
     assert stat.S_IMODE((tmp_path / "results").stat().st_mode) == 0o700
     tried: list[str] = []
 
-    def only_b(paths: list[Path]) -> None:
+    def only_b(paths: Sequence[Path]) -> None:
         tried.append(paths[0].parent.name)
         if not tried[-1].startswith(key_of("b")):
             away(paths)
@@ -77,7 +78,7 @@ def test_a_process_that_died_after_sending_sends_the_same_again_and_leaves_no_na
     put(outbox, "a", 1, "2026-01-01T00:00:00")
     seen: list[list[bytes]] = []
 
-    def dies(paths: list[Path]) -> None:
+    def dies(paths: Sequence[Path]) -> None:
         seen.append([path.read_bytes() for path in paths])
         if len(seen) == 1:
             raise KeyboardInterrupt
