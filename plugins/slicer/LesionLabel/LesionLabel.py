@@ -365,7 +365,6 @@ class LesionLabelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if not self.ui.heatCheck.checked:
             self.hide_heat()
             return
-        region = self.scene.region(number)
 
         def show(found):
             node = self.scene.show_heat_map(*found)
@@ -373,7 +372,7 @@ class LesionLabelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.ui.heatCheck.checked = True
 
         self.ui.heatCheck.checked = False
-        self.work(lambda: self.session.heat_map(number, region), show)
+        self.work(lambda: self.session.heat_map(number), show)
 
     def hide_heat(self):
         self.ui.heatCheck.checked = False
@@ -383,8 +382,7 @@ class LesionLabelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     @told
     def on_similar(self):
         number = self.controls.selected
-        region = self.scene.region(number)
-        self.work(lambda: self.session.similar(number, region), lambda found: self.ui.similarView.setHtml(similar_page(found)))
+        self.work(lambda: self.session.similar(number), lambda found: self.ui.similarView.setHtml(similar_page(found)))
 
     @told
     def on_submit(self):

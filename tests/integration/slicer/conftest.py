@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,19 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
-
-
-@pytest.fixture(scope="session")
-def slicer() -> ModuleType:
-    """The namespace `slicer`: skipped where the package is missing on a laptop, a failure in CI."""
-    if importlib.util.find_spec("slicer_core") is None:
-        reason = "slicer-core is not installed (pip install slicer-core, for Linux x86-64)"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what VTK's own modules warn of at import is not ours
-        return importlib.import_module("slicer")
 
 
 class Scene:

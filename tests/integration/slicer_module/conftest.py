@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
-import os
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -30,7 +28,7 @@ GRIDS = {
     "anisotropic": (".nrrd", lambda image: respaced(image, (1.5, 1.5, 6.0))),
 }
 #: Images of one test each, on the axial grid.
-OWN = ("blind", "waiting", "gone", "drawn", "late", "off", "offered")
+OWN = ("blind", "waiting", "gone", "drawn", "late", "off", "offered", "alike")
 
 sys.path.insert(0, str(MODULE))
 
@@ -70,24 +68,15 @@ def site(tmp_path_factory: pytest.TempPathFactory, tiny_ct, promote_untrained, p
 
 
 @pytest.fixture(scope="session")
-def slicer() -> types.ModuleType:
-    """3D Slicer's core without its window: a failure in CI where it is not installed."""
-    try:
-        found = importlib.import_module("slicer")
-    except ImportError:
-        reason = "slicer-core is not installed (pip install slicer-core)"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    # What 3D Slicer's Segmentations module does when it starts.
-    rules = found.vtkSegmentationConverterFactory.GetInstance()
-    rules.RegisterConverterRule(found.vtkBinaryLabelmapToClosedSurfaceConversionRule())
-    rules.RegisterConverterRule(found.vtkClosedSurfaceToBinaryLabelmapConversionRule())
-    return found
+def segmentations(slicer: types.ModuleType) -> None:
+    """What 3D Slicer's Segmentations module does when it starts."""
+    rules = slicer.vtkSegmentationConverterFactory.GetInstance()
+    rules.RegisterConverterRule(slicer.vtkBinaryLabelmapToClosedSurfaceConversionRule())
+    rules.RegisterConverterRule(slicer.vtkClosedSurfaceToBinaryLabelmapConversionRule())
 
 
 @pytest.fixture
-def mrml_scene(slicer: types.ModuleType) -> Any:
+def mrml_scene(slicer: types.ModuleType, segmentations: None) -> Any:
     """An empty scene with 3D Slicer's colour tables."""
     scene = slicer.vtkMRMLScene()
     colours = slicer.vtkMRMLColorLogic()

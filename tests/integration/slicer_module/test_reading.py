@@ -11,8 +11,8 @@ import pytest
 
 from LesionLabelLib.case import OTHER
 from LesionLabelLib.errors import ServerError, StepError, UnreachableError
+from LesionLabelLib.pages import similar_page
 from LesionLabelLib.panel import panel_of
-from LesionLabelLib.scene import geometry_of
 from LesionLabelLib.segmentation import Region, region_of
 from LesionLabelLib.session import KEPT, Stage
 
@@ -66,9 +66,9 @@ def test_the_own_type_is_on_the_server_as_blind_before_the_model_answers_and_a_c
     with pytest.raises(StepError, match="not on the server yet"):
         session.reveal({**regions, 1: box(scene, CYST, half=5)})
     with pytest.raises(StepError, match="answer about this lesion first"):
-        session.similar(1, regions[1])
+        session.similar(1)
     with pytest.raises(StepError, match="answer about this lesion first"):
-        session.heat_map(1, regions[1])
+        session.heat_map(1)
     answers = session.reveal(regions)
     for answer in answers.values():
         assert answer.is_typed
@@ -193,7 +193,7 @@ def test_a_volume_that_is_gone_and_a_server_that_refuses_lose_nothing(site, new_
 
 
 def test_synthetic_examples_are_marked_everywhere_and_never_submitted(new_session, slicer, mrml_scene, load_volume, tmp_path):
-    from LesionLabelLib.scene import CaseScene
+    from LesionLabelLib.scene import CaseScene, geometry_of
 
     session = new_session("reader-synthetic")
     assert set(session.offers.synthetic) == {"synthesise_cyst", "synthesise_metastasis", "synthesise_hemangioma"}
@@ -238,20 +238,48 @@ def test_the_next_case_is_one_that_nobody_has_labelled(site, new_session, tmp_pa
     assert session.case is case
 
 
-def test_a_heat_map_lies_over_the_image_and_says_what_it_is_not(new_session, opened, mrml_scene):
-    session = new_session("reader-heat")
-    for image in ("oblique", "left_handed"):
-        scene = opened(session, image)
-        heat = scene.show_heat_map(np.ones(session.case.grid.shape, dtype=np.float32), session.case.grid)
-        assert "not evidence" in heat.GetName()
-        bounds, of_image = [0.0] * 6, [0.0] * 6
-        heat.GetRASBounds(bounds)
-        scene.volume.GetRASBounds(of_image)
-        assert bounds == pytest.approx(of_image)
-        scene.hide_heat_map()
-        scene.close()
-        session.close()
-    assert not nodes_of(mrml_scene, "vtkMRMLScalarVolumeNode")
+def test_after_the_answer_there_is_a_heat_map_that_says_what_it_is_not_and_lesions_of_others_that_look_alike(
+    new_session, opened, mrml_scene
+):
+    from vtkmodules.util import numpy_support
+
+    from LesionLabelLib.scene import geometry_of
+
+    session = new_session("reader-more")
+    scene = opened(session, "alike")
+    session.decide(mark_both(session, scene))
+    session.close()
+    scene.close()
+    scene = opened(session, "left_handed")
+    lesion = session.mark("click")
+    lps = np.array([-96 + 2 * CYST[0], -96 + 2 * CYST[1], 30 + 3 * CYST[2]])
+    region, _ = session.outline(lesion.number, scene.place((-lps[0], -lps[1], lps[2])))
+    session.set_type(1, "cyst")
+    session.decide({1: region})
+    session.reveal({1: region})
+
+    heat = scene.show_heat_map(*session.heat_map(1))
+    assert "not evidence" in heat.GetName()
+    bounds, of_image = [0.0] * 6, [0.0] * 6
+    heat.GetRASBounds(bounds)
+    scene.volume.GetRASBounds(of_image)
+    assert bounds == pytest.approx(of_image)
+    # It is coloured around the lesion, and nowhere else.
+    grid = geometry_of(heat)
+    k, j, i = np.nonzero(numpy_support.vtk_to_numpy(heat.GetImageData().GetPointData().GetScalars()).reshape(grid.shape))
+    coloured = (grid.to_lps @ np.stack([i, j, k, np.ones_like(i)]))[:3]
+    assert np.abs(coloured - lps[:, None]).max() < 28
+    assert np.abs(coloured.mean(axis=1) - lps).max() < 6
+    scene.hide_heat_map()
+    assert len(nodes_of(mrml_scene, "vtkMRMLScalarVolumeNode")) == 1
+
+    found = session.similar(1)
+    assert found["similar"]
+    assert all(one["image"] != "left_handed" for one in found["similar"])
+    page = similar_page(found)
+    assert page.count("data:image/png;base64,iVBOR") == len(found["similar"])
+    assert page.startswith("<p>Chooses only among")
+    assert "proof: single reader" in page
 
 
 def nodes_of(scene, kind: str) -> list:

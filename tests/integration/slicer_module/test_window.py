@@ -54,7 +54,7 @@ def test_the_window_names_controls_that_are_there():
 
 def test_every_slot_of_the_window_is_a_method_of_it():
     methods = {node.name for node in ast.walk(WINDOW) if isinstance(node, ast.FunctionDef)}
-    slots = next(node.value for node in WINDOW.body if isinstance(node, ast.Assign) and node.targets[0].id == "SLOTS")
+    slots = next(node.value for node in WINDOW.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SLOTS")
     assert set(ast.literal_eval(slots).values()) <= methods
 
 
@@ -104,8 +104,13 @@ def test_an_answer_page_says_what_it_chooses_among_first_and_escapes_what_came()
     assert "Too small." in refused.text
 
 
-def test_without_similar_lesions_the_page_says_so():
-    assert "No curated lesion of another patient" in similar_page({})
+def test_a_page_of_similar_lesions_says_where_their_readers_differed_and_that_there_may_be_none():
+    one = {"class": "cyst", "diameter_mm": 21.0, "proof": "consensus", "readers": 2, "picture": "iVBOR"}
+    assert "they differ" not in similar_page({"similar": [one]})
+    assert "they differ: cyst: 1, other: 1" in similar_page(
+        {"similar": [{**one, "disputed": True, "said": {"cyst": 1, "other": 1}}]}
+    )
+    assert "Nothing to compare with." in similar_page({"similar": [], "sentence": "Nothing to compare with."})
 
 
 def test_points_are_told_once_all_are_set_and_are_gone_then(slicer, mrml_scene):

@@ -31,6 +31,13 @@ class Answer:
         return [(str(entry["label"]), percent(float(entry["score"]))) for entry in found]
 
     @property
+    def place(self) -> dict[str, Any]:
+        """Where the answered lesion lies, as the server takes it for further questions. {} where it did not say."""
+        lesion = self.json.get("lesion") or {}
+        known = lesion.get("centre_lps") and lesion.get("diameter_mm")
+        return {"center_lps": lesion["centre_lps"], "diameter_mm": lesion["diameter_mm"]} if known else {}
+
+    @property
     def prediction_set(self) -> str:
         """The sentence about the classes that remain possible."""
         return _sentence(self.json.get("prediction_set")) or f"Prediction set: {NOT_AVAILABLE}"

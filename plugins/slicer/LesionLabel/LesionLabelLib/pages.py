@@ -28,14 +28,17 @@ def answer_page(number: int, own_type: str, answer: Answer) -> str:
 
 
 def similar_page(found: Mapping[str, Any]) -> str:
-    """Similar curated lesions as HTML, with their pictures, and how each was proven."""
-    parts = [f"<p>{escape(str(note))}</p>" for note in found.get("reader_notes") or []]
+    """Similar curated lesions as HTML, with their pictures, how each was proven, and where its readers differed."""
+    parts = [f"<p>{escape(str(found[name]))}</p>" for name in ("closed_set", "sentence") if found.get(name)]
     for one in found.get("similar") or []:
-        picture = str(one.get("picture") or "")
-        image = f'<img src="data:image/png;base64,{escape(picture)}" width="128" height="128">' if picture else ""
-        said = [f"<b>{escape(str(one.get('label')))}</b>", f"proof: {escape(str(one.get('proof')))}"]
-        said += [escape(str(one["disagreement"]))] if one.get("disagreement") else []
-        parts.append(f"<table><tr><td>{image}</td><td>{'<br>'.join(said)}</td></tr></table>")
-    if not found.get("similar"):
-        parts.append(f"<p>{escape(str(found.get('sentence') or 'No curated lesion of another patient to show.'))}</p>")
+        picture = f'<img src="data:image/png;base64,{escape(str(one.get("picture") or ""))}" width="128" height="128">'
+        said = [
+            f"<b>{escape(str(one.get('class')))}</b>, {escape(str(one.get('diameter_mm')))} mm",
+            f"proof: {escape(str(one.get('proof')))}",
+            f"{escape(str(one.get('readers')))} reader(s)",
+        ]
+        if one.get("disputed"):
+            words = ", ".join(f"{label}: {count}" for label, count in (one.get("said") or {}).items())
+            said.append(f"they differ: {escape(words)}")
+        parts.append(f"<table><tr><td>{picture}</td><td>{'<br>'.join(said)}</td></tr></table>")
     return "".join([*parts, f"<p>{NOT_CLINICAL}</p>"])

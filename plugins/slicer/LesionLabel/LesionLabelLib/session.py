@@ -180,30 +180,32 @@ class Session:
             return False
         return not Decision(dict(regions), self._types(), self.proof).is_same(self._kept)
 
-    def heat_map(self, number: int, region: Region) -> tuple[np.ndarray[Any, Any], Geometry]:
-        """Where the picture moved the model's answer: no evidence. Only after the answer. Raises ReaderError."""
-        case, alone = self._about(number, region)
-        voxels, place = nrrd.read(self.client.heat_map(case.image, {"override_phase": self.override_phase}, alone))
+    def heat_map(self, number: int) -> tuple[np.ndarray[Any, Any], Geometry]:
+        """What the model reacted to in the lesion it answered about: no evidence. Only after the answer. Raises ReaderError."""
+        case, answer = self._answered(number)
+        label = {"class": answer.probabilities[0][0]} if answer.probabilities else {}
+        voxels, place = nrrd.read(self.client.heat_map(case.image, {**self._place(answer), **label}))
         return np.asarray(voxels, dtype=np.float32), place
 
-    def similar(self, number: int, region: Region) -> dict[str, Any]:
+    def similar(self, number: int) -> dict[str, Any]:
         """Curated lesions of other patients that look alike. Only after the answer. Raises ReaderError."""
-        case, alone = self._about(number, region)
-        return self.client.similar(case.image, {"override_phase": self.override_phase}, alone)
+        case, answer = self._answered(number)
+        return self.client.similar(case.image, self._place(answer))
 
     def send_again(self) -> list[str]:
         """Send what waits for this server and reader. Returns what became of it, in sentences."""
         delivered, failed = self.outbox.send_again(self.client)
         return [f"{len(delivered)} decision(s) delivered.", *(f"{one.image}: {reason}" for one, reason in failed)]
 
-    def _about(self, number: int, region: Region) -> tuple[Case, bytes]:
-        case, geometry = self._patients_case()
+    def _answered(self, number: int) -> tuple[Case, Answer]:
+        case, _ = self._patients_case()
         lesion = self.lesions.get(number)
         if lesion is None or lesion.answer is None:
             raise StepError("See the model's answer about this lesion first: this would tell its type.")
-        if region.is_empty:
-            raise StepError(f"Lesion {number} is empty. Outline it, or remove it from the list.")
-        return case, nrrd.write(region.mask, region.place(geometry))
+        return case, lesion.answer
+
+    def _place(self, answer: Answer) -> dict[str, Any]:
+        return {**answer.place, "override_phase": self.override_phase}
 
     def _patients_case(self) -> tuple[Case, Geometry]:
         """The open case and its grid. Raises StepError where there is none, or where it is no patient's."""
