@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from lesionlabel.augment.classic import originals
+from lesionlabel.evaluation.calibration import fit_temperature
 from lesionlabel.evaluation.metrics import wilson
 from lesionlabel.evaluation.prediction_set import PredictionSets, fit_prediction_sets
 from lesionlabel.evaluation.unlike import false_alarms
@@ -27,7 +28,7 @@ from lesionlabel.phantom.cohort import make_cohort
 from lesionlabel.registry.bundle import load_classifier, save_bundle
 from lesionlabel.registry.bundle_folder import CARD_NAME, load_weights
 from lesionlabel.registry.certainty import familiar_to
-from lesionlabel.registry.classifier import Classifier
+from lesionlabel.registry.classifier import Classifier, softmax
 from lesionlabel.registry.manifest import Manifest, read_manifest
 from lesionlabel.registry.versions import starter_folder
 
@@ -55,6 +56,17 @@ def tell_coverage(sets: PredictionSets, probabilities: np.ndarray, fresh: Cohort
         print(f"| {name} | {chosen.sum()} | {shares} | {sizes[chosen].mean():.2f} |")
 
 
+def tell_temperature(sets: PredictionSets, classifier: Classifier, fresh: Cohort) -> None:
+    """What the sets would be with the temperature that fits the fresh lesions, which nobody has in use."""
+    logits = classifier.logits(originals(fresh)[:, 0].numpy())
+    fitting = fit_temperature(logits, fresh.labels, fresh.patients)
+    found = [sets.members(row) or () for row in softmax(logits / fitting)]
+    held = wilson(np.array([label in members for label, members in zip(fresh.labels, found, strict=True)]))
+    size = np.mean([len(members) for members in found])
+    print(f"\ntemperature {classifier.temperature:.2f}; {fitting:.2f} fits these lesions, and with it")
+    print(f"the sets would hold {held.percent()} with {size:.2f} classes")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cohort", type=Path, required=True, help="the starter's own cohort")
@@ -77,6 +89,7 @@ def main() -> None:
     print(f"{manifest.version} on {len(fresh)} fresh simulated lesions, cohort seed {chosen.seed}\n")
     sets = sets_of(manifest, cohort)
     tell_coverage(sets, probabilities, fresh)
+    tell_temperature(sets, classifier, fresh)
     percentiles = [familiar.percentile(row) for row in features]
     alarms = false_alarms(percentiles, fresh.patients)
     print(f"\nwarned about as unlike the training lesions: {alarms.percent()}")
