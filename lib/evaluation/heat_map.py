@@ -1,8 +1,8 @@
 """Where a ROI speaks for a class, by occlusion: what changes when a spot of it is replaced by the tissue around the lesion.
 
-Occlusion (Zeiler and Fergus 2014) asks the network itself, so the map means what it says for any network: how far the log-
-odds of the class fall. A 64 × 64 ROI takes 256 answers of a small network. Class activation maps would have 6 × 6 cells here,
-and gradients tell of changes that are too small to see. Whatever the map shows, it is no evidence that the class is right.
+Occlusion (Zeiler and Fergus 2014) asks the network itself: each value says how far the log-odds of the class fall. A 64 × 64 ROI
+takes 256 answers of a small network. Class activation maps would have 12 × 12 cells here, and gradients tell of changes that are
+too small to see. Whatever the map shows, it is no evidence that the class is right. benchmarks/heat_map.py checks it.
 """
 
 from __future__ import annotations

@@ -69,7 +69,8 @@ def unlike(classifier: Classifier | None, features: FloatArray | None, patient: 
         return {**said, "sentence": UNLIKE_NO_TYPE if features is None else UNLIKE_UNKNOWN}
     if not warn:
         return {**said, "sentence": NO_WARNING}
-    often = "how often usual ones are was not measured" if alarms is None else f"so are {alarms.percent()} of usual ones"
+    usual = "usual simulated ones" if classifier is not None and classifier.trained_on == "phantom" else "usual ones"
+    often = f"how often {usual} are was not measured" if alarms is None else f"so are {alarms.percent()} of {usual}"
     sentence = (
         f"Unlike anything curated: the model sees it farther from every curated lesion than {WARN_FROM:.0f} % of these are from "
         f"those of other patients ({often}). Do not rely on the type."
