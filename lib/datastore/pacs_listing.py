@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -68,7 +69,10 @@ class PacsListing:
 
     def refresh(self) -> None:
         """Read the listing now, and look at a header of each new series. Raises PacsError."""
-        listed = self._client.series(self._search)
+        found = self._client.series(self._search)
+        studies = Counter(one.series_uid for one in found)
+        # A Series Instance UID in two studies names nothing: a click on one would be answered about the other.
+        listed = [one for one in found if studies[one.series_uid] == 1]
         known = self.series
         marks = {uid: known[uid].synthetic for uid in known}
         self._show({one.series_uid: Listed(one.study_uid, one.instances, marks.get(one.series_uid)) for one in listed})
@@ -79,11 +83,19 @@ class PacsListing:
                 self._update(dict(zip(batch, pool.map(self._looked_at, batch), strict=True)))
 
     def look_for(self, series_uid: str) -> Listed | None:
-        """Ask for one series, which may have come a moment ago; None where there is none. Raises PacsError."""
+        """Ask for one series, which may have come a moment ago; None where there is none.
+
+        Raises PacsError, InputError where several studies hold a series of that UID.
+        """
         found = self._client.series({**self._search, "SeriesInstanceUID": series_uid})
-        one = next((one for one in found if one.series_uid == series_uid), None)
-        if one is None:
+        found = [one for one in found if one.series_uid == series_uid]
+        if not found:
             return None
+        if len(found) > 1:
+            raise InputError(
+                f"The PACS holds {len(found)} studies with a series of this UID: nobody knows which is meant. Mend it there."
+            )
+        one = found[0]
         before = self.series.get(series_uid)
         self._update({series_uid: Listed(one.study_uid, one.instances, before.synthetic if before else None)}, add=True)
         self._update({series_uid: self._looked_at(series_uid)})

@@ -42,6 +42,7 @@ AT_ONCE = 4
 #: A server closes idle connections (Orthanc: after a second); one that is about to be closed is not used again.
 KEEP_S = 0.5
 SOP_INSTANCE, STUDY, SERIES = "00080018", "0020000D", "0020000E"
+UIDS = (STUDY, SERIES, SOP_INSTANCE)
 REFERENCED, FAILED = "00081199", "00081198"
 REFERENCED_INSTANCE, FAILURE_REASON = "00081155", "00081197"
 
@@ -90,7 +91,7 @@ class DicomWeb:
 
     def series(self, search: Mapping[str, str] = CT) -> list[PacsSeries]:
         """All series that a search finds (QIDO-RS attributes and values), page by page. Raises PacsError."""
-        found: dict[str, PacsSeries] = {}
+        found: dict[tuple[str, str], PacsSeries] = {}
         try:
             items = list(self._search("/series", search))
         except NotFoundError:
@@ -101,7 +102,7 @@ class DicomWeb:
             # What a server does not filter by, it may ignore.
             if text_of(item, "00080060") in (modality, "") and is_uid(study) and is_uid(series):
                 count = text_of(item, "00201209")
-                found.setdefault(series, PacsSeries(study, series, int(count) if count.isdigit() else None))
+                found.setdefault((study, series), PacsSeries(study, series, int(count) if count.isdigit() else None))
         return list(found.values())
 
     def instances(self, study_uid: str, series_uid: str) -> list[str]:
@@ -191,10 +192,12 @@ class DicomWeb:
 
     def _search(self, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         """All results of a query, whatever the server's own limit of one answer is."""
-        seen: set[str] = set()
+        seen: set[tuple[str, ...]] = set()
+        offset = 0
         while len(seen) < MAX_LISTED:
-            page = self._json(path, {**query, "limit": str(PAGE), "offset": str(len(seen))})
-            new = {key: item for item in page if (key := text_of(item, SOP_INSTANCE) or text_of(item, SERIES)) not in seen}
+            page = self._json(path, {**query, "limit": str(PAGE), "offset": str(offset)})
+            offset += len(page)
+            new = {key: item for item in page if (key := tuple(text_of(item, tag) for tag in UIDS)) not in seen}
             # A server that does not know offset answers the same again.
             if not new:
                 return

@@ -302,8 +302,9 @@ def test_what_is_no_ct_volume_says_why(orthanc, opened, tiny_series, tmp_path) -
         datastore.get_image_uri(enhanced)
     with pytest.raises(InputError, match="coronal"):
         datastore.get_image_uri(coronal)
-    with pytest.raises((InputError, NotFoundError)):
+    with pytest.raises(InputError, match="studies with a series of this UID"):
         datastore.get_image_uri(mixed)
+    assert mixed not in datastore.list_images()
 
 
 def test_two_thousand_slices(orthanc, opened, tiny_series, tmp_path) -> None:
