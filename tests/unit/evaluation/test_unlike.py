@@ -40,9 +40,11 @@ def test_false_alarms_come_from_lesions_that_the_network_has_not_seen():
     rng = np.random.default_rng(2)
     training, held_out = cloud(rng, 80), cloud(rng, 30)
     percentiles = held_out_percentiles(training, [f"p-{i}" for i in range(80)], held_out)
+    assert percentiles is not None
     assert len(percentiles) == 30
     assert 0.1 < np.mean(np.array(percentiles) > 50) < 0.95
     far = held_out_percentiles(training, [f"p-{i}" for i in range(80)], held_out + 30)
+    assert far is not None
     assert false_alarms(far, ["p"] * 30).value == pytest.approx(1)
 
 

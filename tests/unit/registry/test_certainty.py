@@ -11,7 +11,7 @@ from lesionlabel.evaluation.prediction_set import PredictionSets
 from lesionlabel.lesions.errors import IntegrityError
 from lesionlabel.registry import retrain
 from lesionlabel.registry.bundle import load_classifier, save_bundle
-from lesionlabel.registry.certainty import familiar_to, prediction_sets_of
+from lesionlabel.registry.certainty import NOT_TESTED, familiar_to, prediction_sets_of
 from lesionlabel.registry.familiar_file import FAMILIAR_NAME
 from lesionlabel.registry.versions import starter_folder
 from lesionlabel.training.classifier import ClassifierConfig
@@ -37,6 +37,7 @@ def test_a_version_comes_back_with_its_sets_lesions_and_false_alarms(bundle, coh
     classifier = load_classifier(bundle)
     assert classifier.manifest.prediction_sets == SETS
     assert classifier.manifest.false_alarms == ALARMS
+    assert classifier.familiar is not None
     features, probabilities = classifier.look(originals(cohort)[:, 0].numpy())
     assert np.allclose(classifier.familiar.features, features, atol=1e-5)
     assert np.allclose(probabilities, classifier.probabilities(originals(cohort)[:, 0].numpy()))
@@ -50,6 +51,7 @@ def test_a_lesion_is_known_again_but_not_for_its_own_patient(bundle, cohort):
     features, _ = classifier.look(originals(cohort)[:1, 0].numpy())
     assert classifier.percentile(features[0]) == 0
     assert classifier.percentile(features[0], "a stranger") == 0
+    assert classifier.familiar is not None
     own = classifier.percentile(features[0], cohort.patients[0])
     rank = 100 * np.mean(classifier.familiar.scale < classifier.familiar.scale[0])
     assert own == pytest.approx(rank, abs=3.1)
@@ -87,6 +89,9 @@ def test_a_version_from_before_has_none_and_still_answers(tmp_path, network, man
 def test_the_starter_carries_both_and_its_set_is_the_one_of_its_out_of_fold_answers():
     starter = load_classifier(starter_folder())
     sets = starter.manifest.prediction_sets
+    assert sets is not None
+    assert starter.familiar is not None
+    assert starter.manifest.false_alarms is not None
     assert (sets.lesions, sets.patients, sets.per_class) == (182, 129, True)
     assert len(starter.familiar.features) == 182
     assert len(np.unique(starter.familiar.patients)) == 129
@@ -99,8 +104,11 @@ def test_training_keeps_what_its_folds_have_found(settings, cohort_of, monkeypat
     cohort = cohort_of(96)
     info, trained = retrain.train_version(cohort, settings, "tiny", 1)
     classifier = load_classifier(info.folder)
+    assert trained.report is not None
+    assert classifier.familiar is not None
+    assert classifier.manifest.false_alarms is not None
     assert classifier.manifest.prediction_sets == prediction_sets_of(trained.report.out_of_fold)
-    assert classifier.manifest.prediction_sets.lesions == 96
+    assert prediction_sets_of(trained.report.out_of_fold).lesions == 96
     assert len(classifier.familiar.features) == 96
     assert classifier.manifest.false_alarms.of == 96
 
@@ -109,5 +117,7 @@ def test_lesions_decided_with_the_answer_in_sight_make_no_set(settings, cohort_o
     tiny = Recipe("tiny", 0, 3, ClassifierConfig(epochs=None, steps=2, batch=8))
     monkeypatch.setattr(retrain, "PROFILES", {**retrain.PROFILES, "tiny": tiny})
     info, _ = retrain.train_version(cohort_of(63, saw_model=True), settings, "tiny", 1)
-    assert info.manifest.prediction_sets.why_not == "too few cases: no lesion may be tested"
-    assert load_classifier(info.folder).familiar.measures
+    assert info.manifest.prediction_sets == NOT_TESTED
+    familiar = load_classifier(info.folder).familiar
+    assert familiar is not None
+    assert familiar.measures
