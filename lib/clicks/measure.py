@@ -10,13 +10,19 @@ import numpy as np
 from scipy import ndimage
 
 from lesionlabel.clicks.anatomy import draw_anatomy
+from lesionlabel.clicks.samples import stream_of
 from lesionlabel.clicks.scenes import Scene, draw_scene
+from lesionlabel.lesions.contour import contour_from_mask
 from lesionlabel.lesions.errors import InputError, NoLesionError
 from lesionlabel.lesions.segmenter import Clicks, Segmenter
 from lesionlabel.networks.click_unet import KINDS
 
 #: Longest diameter in the slice in mm.
 BANDS_MM = ((10.0, 20.0), (20.0, 40.0), (40.0, 70.0), (70.0, 102.0))
+
+
+#: What is said where there is no tissue.
+AIR = "air"
 
 
 @dataclass
@@ -47,9 +53,10 @@ class Measured:
                 lines.append(
                     f"| {low:.0f}–{high:.0f} mm | {len(values)} | {np.median(values):.2f} | {np.quantile(values, 0.1):.2f} |"
                 )
-        lines += ["", "| clicked \\ said | " + " | ".join(KINDS) + " |", "|" + " --- |" * (len(KINDS) + 1)]
+        words = (*KINDS, AIR)
+        lines += ["", "| clicked \\ said | " + " | ".join(words) + " |", "|" + " --- |" * (len(words) + 1)]
         for there in KINDS:
-            lines.append(f"| {there} | " + " | ".join(str(self.said[there, said]) for said in KINDS) + " |")
+            lines.append(f"| {there} | " + " | ".join(str(self.said[there, said]) for said in words) + " |")
         return "\n".join(lines)
 
 
@@ -57,7 +64,7 @@ def measure_on_scenes(segmenter: Segmenter, anatomies: int, scenes_each: int, se
     """One click on the lesion and one each on vessel, liver and elsewhere, in each scene."""
     result = Measured()
     for number in range(anatomies):
-        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
+        rng = stream_of(seed, number)
         anatomy = draw_anatomy(rng)
         for _ in range(scenes_each):
             _measure(segmenter, draw_scene(rng, anatomy), rng, result)
@@ -81,10 +88,10 @@ def _measure(segmenter: Segmenter, scene: Scene, rng: np.random.Generator, resul
         except NoLesionError as error:
             said = error.what
         except InputError:
-            said = "air"
+            said = AIR
         result.said[name, said] += 1
         if kind == 0:
-            diameter = max(np.ptp(x), np.ptp(y)) * scene.volume.geometry.pixel_mm
+            diameter = contour_from_mask(lesion, 0).diameter_px * scene.volume.geometry.pixel_mm
             for low, high in BANDS_MM:
                 if low <= diameter < high:
                     result.dice[low, high].append(dice)

@@ -23,6 +23,7 @@ OFF_SHARE = 0.12
 ELSEWHERE_MM = 75.0
 #: Points across each pixel at which the truth is asked, so that the mask says how much of the pixel is lesion.
 ACROSS = 2
+SEED_ABDOMENS = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +45,15 @@ def draw_samples(numbers: Iterable[int], seed: int, scenes_each: int) -> Samples
     """Samples from the simulated abdomens of those numbers; number n is the same for a seed whichever others there are."""
     drawn: list[Samples] = []
     for number in numbers:
-        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
+        rng = stream_of(seed, number)
         anatomy = draw_anatomy(rng)
         drawn += [_of_scene(rng, draw_scene(rng, anatomy)) for _ in range(scenes_each)]
     return join(drawn)
+
+
+def stream_of(seed: int, number: int) -> np.random.Generator:
+    """The random stream of a simulated abdomen: SEED_ABDOMENS of them have one seed, the next ones the next."""
+    return np.random.default_rng(np.random.SeedSequence(seed + number // SEED_ABDOMENS, spawn_key=(number % SEED_ABDOMENS,)))
 
 
 def join(parts: list[Samples]) -> Samples:

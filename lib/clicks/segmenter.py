@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage import measure
+from skimage import measure, segmentation
 from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
 
 from lesionlabel.lesions.contour import Contour
@@ -78,7 +78,9 @@ class _Found:
 
     def contour(self, slice_index: int, rows: int, columns: int) -> Contour:
         """Where the probability is one half, around the mask, cut off at the slice's outer edges."""
-        field = np.where(ndimage.binary_dilation(self.mask, iterations=2), self.probabilities, 0.0)
+        # Beyond the mask, where it was cut off, nothing counts; elsewhere the edge lies between its pixels and the next.
+        near = np.asarray(ndimage.binary_dilation(self.mask), dtype=bool) & ((self.probabilities <= 0.5) | self.mask)
+        field = np.where(near, self.probabilities, 0.0)
         rings = measure.find_contours(np.pad(np.asarray(field, dtype=np.float64), 1), 0.5)
         ring = max(rings, key=lambda points: abs(_area(points)))
         points = self.frame.to_slice(ring[:-1, ::-1] - 1.0)
@@ -99,11 +101,14 @@ class ClickSegmenter:
         """
         i, j, k = volume.require_tissue(clicks.inside[-1])
         slab = cut_slab(volume, (i, j), k, REACH_MM)
-        found = self._find(slab, _in_slice(clicks, k), volume.geometry.pixel_mm)
+        slices = volume.geometry.shape[0]
+        found = self._find(slab, _in_slice(clicks, k, slices), volume.geometry.pixel_mm)
         kind = found.kind
         meant = len(clicks.inside) + len(clicks.outside) > 1
-        if not found.mask.any() or (kind[0] < LEAST_LESION and not meant):
+        if kind[0] < LEAST_LESION and not meant:
             raise _no_lesion(KINDS[1 + int(np.argmax(kind[1:]))], (i, j, k))
+        if not found.mask.any():
+            raise _no_lesion("liver", (i, j, k))
         _, rows, columns = volume.geometry.shape
         contours = {k: found.contour(k, rows, columns)}
         if whole:
@@ -112,9 +117,12 @@ class ClickSegmenter:
         return Segmented(tuple(contours[n] for n in sorted(contours)), k, found.expected_dice)
 
     def _find(self, slab: Slab, clicks: tuple[FloatArray, FloatArray], pixel_mm: float) -> _Found:
-        """The clicked lesion: the best of the first looks, looked at more closely. clicks: inside (newest first), outside."""
-        newest = (float(clicks[0][0][0]), float(clicks[0][0][1]))
-        looks = self._look(slab, [Frame(newest, mm / pixel_mm) for mm in FIRST_MM], clicks, pixel_mm)
+        """The clicked lesion: the best of the first looks, looked at more closely. clicks: inside (oldest first), outside.
+
+        The oldest click inside is where one looks from, as in training: those after it correct, often at the lesion's edge.
+        """
+        oldest = (float(clicks[0][0][0]), float(clicks[0][0][1]))
+        looks = self._look(slab, [Frame(oldest, mm / pixel_mm) for mm in FIRST_MM], clicks, pixel_mm)
         kind = np.mean([look.kind for look in looks], axis=0)
         found = max(looks, key=lambda look: look.expected_dice - BORDER_COST * look.on_border)
         for _ in range(LOOKS):
@@ -152,7 +160,7 @@ class ClickSegmenter:
             kinds = (kinds[:n] + kinds[n:]) / 2
         found = []
         for frame, field, kind in zip(frames, probabilities.numpy(), kinds.numpy(), strict=True):
-            mask = _clicked_part(field > 0.5, frame.to_window(clicks[0]))
+            mask = _without(_clicked_part(field > 0.5, frame.to_window(clicks[0])), *(frame.to_window(c) for c in clicks))
             found.append(_Found(frame, field, mask, kind))
         return found
 
@@ -164,7 +172,7 @@ class ClickSegmenter:
         for n in range(k + way, k + way * (int(WHOLE_REACH_MM / slice_mm) + 1), way):
             if not 0 <= n < slices:
                 break
-            inside, outside = _in_slice(clicks, n)
+            inside, outside = _in_slice(clicks, n, slices)
             if not len(inside):
                 inside = before.inner_point()[None]
             middle, _ = before.box()
@@ -181,10 +189,14 @@ class ClickSegmenter:
         return contours
 
 
-def _in_slice(clicks: Clicks, k: int) -> tuple[FloatArray, FloatArray]:
-    """The clicks of one slice as (n, 2) points (x, y): inside, newest first, and outside."""
-    inside = [point[:2] for point in reversed(clicks.inside) if round(point[2]) == k]
-    outside = [point[:2] for point in clicks.outside if round(point[2]) == k]
+def _in_slice(clicks: Clicks, k: int, slices: int) -> tuple[FloatArray, FloatArray]:
+    """The clicks of slice k of so many as (n, 2) points (x, y), oldest first: inside, and outside."""
+
+    def here(points: tuple[tuple[float, float, float], ...]) -> list[tuple[float, float]]:
+        # As Volume.require_tissue has it: a click on the volume's last face lies in its last slice.
+        return [point[:2] for point in points if min(max(round(point[2]), 0), slices - 1) == k]
+
+    inside, outside = here(clicks.inside), here(clicks.outside)
     return np.asarray(inside, dtype=np.float64).reshape(-1, 2), np.asarray(outside, dtype=np.float64).reshape(-1, 2)
 
 
@@ -205,6 +217,20 @@ def _clicked_part(mask: NDArray[np.bool_], clicks: FloatArray) -> NDArray[np.boo
         for part in np.unique(here[here > 0]):
             kept |= parts == part
     return np.asarray(ndimage.binary_fill_holes(kept), dtype=bool)
+
+
+def _without(mask: NDArray[np.bool_], inside: FloatArray, outside: FloatArray) -> NDArray[np.bool_]:
+    """The mask less what belongs to clicks outside that it took in all the same: it is cut at its necks, by watershed."""
+    markers = np.zeros(mask.shape, dtype=np.int32)
+    for number, points in ((1, inside), (2, outside)):
+        for x, y in points:
+            row, column = round(y), round(x)
+            if 0 <= row < mask.shape[0] and 0 <= column < mask.shape[1] and mask[row, column]:
+                markers[row, column] = number
+    if not (markers == 2).any() or not (markers == 1).any():
+        return mask
+    depth = np.asarray(ndimage.distance_transform_edt(mask))
+    return np.asarray(segmentation.watershed(-depth, markers, mask=mask) == 1)
 
 
 def _area(points: FloatArray) -> float:

@@ -33,7 +33,7 @@ LOOK_EVERY = 50
 class ClickConfig:
     """Adam with one cosine decay to zero after a short warm-up."""
 
-    epochs: int = 4
+    epochs: int = 2
     batch: int = 24
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
@@ -113,7 +113,10 @@ def train_click_unet(
 
 @dataclass(frozen=True, eq=False)
 class _Batch:
-    """inside, outside: (n, MOST_CLICKS, 2); the first inside click is the newest. target: share of each pixel in the lesion."""
+    """inside, outside: (n, MOST_CLICKS, 2); the first inside click is the one before all corrections.
+
+    target: share of each pixel in the lesion.
+    """
 
     planes: Tensor
     target: Tensor

@@ -21,10 +21,11 @@ from lesionlabel.infers.notes import Refusal
 from lesionlabel.infers.outline import Outlined
 from lesionlabel.lesions.errors import InputError, IntegrityError, NoModelError
 from lesionlabel.lesions.phase import Phase, check_phase
-from lesionlabel.lesions.segmenter import RadialSegmenter, Segmenter
+from lesionlabel.lesions.segmenter import Segmenter
 from lesionlabel.lesions.volume import Volume
 from lesionlabel.registry.classifier import Classifier
-from lesionlabel.registry.versions import Versions
+from lesionlabel.registry.segmenter_bundle import load_segmenter
+from lesionlabel.registry.versions import Versions, starter_folder
 from lesionlabel.settings import Settings
 
 #: Volumes that stay mapped, with what was found out about them. Mapped is not held: the memory is the page cache's.
@@ -65,9 +66,14 @@ class Desk:
         self.store = VolumeStore(settings.volumes_folder, int(settings.volume_cache_gib * 2**30))
         self.versions = Versions(settings)
         self.register = SyntheticRegister(settings.synthetic_folder)
-        self.segmenter: Segmenter = segmenter or RadialSegmenter()
+        self._segmenter = segmenter
         self._open: OrderedDict[tuple[str, int, int, int], OpenImage] = OrderedDict()
         self._lock = threading.Lock()
+
+    @cached_property
+    def segmenter(self) -> Segmenter:
+        """Outlines what is clicked. Raises NoModelError, IntegrityError when the package's own is not whole."""
+        return self._segmenter or load_segmenter(starter_folder("lesion_segmenter"))
 
     def open(self, path: Path) -> OpenImage:
         """The image at path, mapped. Raises what VolumeStore.open raises."""

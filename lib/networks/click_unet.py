@@ -15,7 +15,7 @@ from torch.nn import functional
 KINDS = ("lesion", "vessel", "liver", "outside the liver")
 #: σ in pixels of the spot that stands for a click.
 SPOT_PX = 1.6
-#: Image channels, inside clicks, outside clicks, distance to the newest inside click, log of the pixel's size.
+#: Image channels, inside clicks, outside clicks, distance to the first inside click, log of the pixel's size.
 CHANNELS_IN = 8
 
 
@@ -87,8 +87,8 @@ def assemble(
     """The network's input from image channels (n, 4, side, side), clicks, and the side of a pixel in mm (n,)."""
     side = planes.shape[-1]
     along = torch.arange(side, dtype=planes.dtype, device=planes.device)
-    newest = inside[:, 0]
-    distance = torch.sqrt((along - newest[:, None, 1:]).transpose(1, 2) ** 2 + (along - newest[:, None, :1]) ** 2) / side
+    first = inside[:, 0]
+    distance = torch.sqrt((along - first[:, None, 1:]).transpose(1, 2) ** 2 + (along - first[:, None, :1]) ** 2) / side
     scale = torch.log(pixel_mm)[:, None, None].expand(-1, side, side)
     extra = [spots(inside, inside_there, side), spots(outside, outside_there, side), distance, scale]
     return torch.cat([planes, torch.stack(extra, 1).to(planes.dtype)], 1)

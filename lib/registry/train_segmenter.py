@@ -12,27 +12,37 @@ from pathlib import Path
 import torch
 
 from lesionlabel.clicks.measure import measure_on_scenes
-from lesionlabel.clicks.samples import Samples, draw_samples, join
+from lesionlabel.clicks.samples import SEED_ABDOMENS, Samples, draw_samples, join
 from lesionlabel.clicks.segmenter import ClickSegmenter
-from lesionlabel.clicks.training import ClickConfig, train_click_unet
+from lesionlabel.clicks.training import ClickConfig, TrainedClickUNet, train_click_unet
+from lesionlabel.lesions.errors import InputError
 from lesionlabel.registry.bundle_folder import weights_digest
 from lesionlabel.registry.manifest import code_version
 from lesionlabel.registry.segmenter_bundle import SegmenterManifest, save_segmenter
 from lesionlabel.training.hooks import Progress, ShouldStop, StoppedError, never_stop, no_progress, part_of
 
-#: Scenes of each abdomen that it is measured on.
-MEASURED_SCENES = 20
-
 
 @dataclass(frozen=True)
 class SegmenterRecipe:
-    """abdomens: simulated, with scenes each. measured: abdomens of another seed that it is measured on."""
+    """abdomens: simulated, with scenes each. measured: abdomens of another seed, measured_seed, that it is measured on."""
 
-    abdomens: int = 96
+    abdomens: int = 64
     scenes_each: int = 60
     measured: int = 12
+    measured_scenes: int = 20
     seed: int = 1000
+    measured_seed: int = 900
     training: ClickConfig = field(default_factory=ClickConfig)
+
+    def __post_init__(self) -> None:
+        trains, measures = (
+            {seed + n // SEED_ABDOMENS for n in range(abdomens)}
+            for seed, abdomens in ((self.seed, self.abdomens), (self.measured_seed, self.measured))
+        )
+        if trains & measures:
+            raise InputError(
+                f"Seed {min(trains & measures)} both trains and measures. Choose a seed away from {self.measured_seed}."
+            )
 
 
 def train_starter_segmenter(
@@ -51,9 +61,16 @@ def train_starter_segmenter(
     trained = train_click_unet(
         samples, recipe.training, progress=part_of(progress, 0.3, 0.95, "training"), should_stop=should_stop
     )
-    version = f"starter-{weights_digest(trained.network)[:8]}"
     progress(0.95, "measuring")
-    measured = measure_on_scenes(ClickSegmenter(trained.network, version), recipe.measured, MEASURED_SCENES, recipe.seed + 1)
+    return _keep(folder, recipe, samples, trained)
+
+
+def _keep(folder: Path, recipe: SegmenterRecipe, samples: Samples, trained: TrainedClickUNet) -> SegmenterManifest:
+    """Measure the network and write its bundle."""
+    version = f"starter-{weights_digest(trained.network)[:8]}"
+    measured = measure_on_scenes(
+        ClickSegmenter(trained.network, version), recipe.measured, recipe.measured_scenes, recipe.measured_seed
+    )
     manifest = SegmenterManifest(
         version=version,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -61,7 +78,7 @@ def train_starter_segmenter(
         trained_on="phantom",
         patients=(),
         snapshot=_digest(samples),
-        config={**asdict(recipe), "training": trained.record(), "measured_seed": recipe.seed + 1},
+        config={**asdict(recipe), "training": trained.record()},
         seed=recipe.seed,
         code_version=code_version(),
         width=recipe.training.width,

@@ -35,6 +35,7 @@ class ByModel(Strategy):
 
     def __init__(self, name: str, scoreboard: Scoreboard, now: Callable[[], float] = time.time) -> None:
         super().__init__(f"{DESCRIPTIONS[name]}; other patients' first")
+        self.name = name
         self._ranking, self._scoreboard, self._now = RANKINGS[name], scoreboard, now
 
     def __call__(self, request: dict[str, Any], datastore: CuratedDatastore) -> dict[str, Any] | None:
@@ -61,7 +62,7 @@ class ByModel(Strategy):
                 return at, _patient(datastore, image) in busy, tier, -values.get(image, 0.0), image
 
             best = min(images, key=order)
-            note_offer(datastore, best, request.get("client_id"))
+            note_offer(datastore, best, self.name, request.get("client_id"))
         scored = sum(image in board.views for image in images)
         view = board.views.get(best)
         return {

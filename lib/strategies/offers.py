@@ -5,13 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from lesionlabel.datastore.cohort import ACTIVE_LEARNING
 from lesionlabel.datastore.curated import CuratedDatastore
 
 #: A volume that was offered within these seconds is offered again only when no other is left: somebody is reading it.
 AGAIN_AFTER_S = 1800.0
-#: The name under which an image that a model chose is known to the gate, whose evidence leaves such images out.
-CHOSEN_BY_A_MODEL = min(ACTIVE_LEARNING)
 
 
 def last_offered(info: dict[str, Any]) -> float:
@@ -23,9 +20,9 @@ def last_offered(info: dict[str, Any]) -> float:
     return max((float(ts) for ts in stamps if isinstance(ts, int | float)), default=0.0)
 
 
-def note_offer(datastore: CuratedDatastore, image_id: str, client_id: Any) -> None:
-    """Note that a model chose the image for a reader, before anybody else can be offered it."""
+def note_offer(datastore: CuratedDatastore, image_id: str, strategy: str, client_id: Any) -> None:
+    """Note that a strategy chose the image for a reader, before anybody else can be offered it."""
     offers = datastore.get_image_info(image_id).get("strategy")
     known = offers if isinstance(offers, dict) else {}
-    chosen = {CHOSEN_BY_A_MODEL: {"ts": int(time.time()), "client_id": client_id}}
+    chosen = {strategy: {"ts": int(time.time()), "client_id": client_id}}
     datastore.update_image_info(image_id, {"strategy": {**known, **chosen}})

@@ -33,7 +33,7 @@ from lesionlabel.lesions.errors import InputError, IntegrityError, NoModelError,
 from lesionlabel.lesions.files import write_atomically
 from lesionlabel.lesions.lesion import Lesion
 from lesionlabel.lesions.roi import cut_context, cut_roi
-from lesionlabel.lesions.segmenter import RadialSegmenter, Segmenter
+from lesionlabel.lesions.segmenter import Segmenter
 from lesionlabel.lesions.volume import Volume
 from lesionlabel.registry.classifier import Classifier
 from lesionlabel.registry.segmenter_bundle import load_segmenter
@@ -93,7 +93,7 @@ def score(works: Sequence[Work], settings: Settings, should_stop: ShouldStop = n
     versions, keys = Versions(settings), ContentKeys(settings.volumes_folder / "keys")
     with suppress(NoModelError, IntegrityError):
         classifier = versions.champion()
-        views, segmenter = Views(settings.scores_folder, classifier), bundled_segmenter()
+        views, segmenter = Views(settings.scores_folder, classifier), load_segmenter(starter_folder(SEGMENTER))
         for work in works:
             if should_stop() or versions.champion().sha256 != classifier.sha256:
                 return
@@ -123,14 +123,6 @@ def _update(work: Work, views: Views, classifier: Classifier, segmenter: Segment
         logger.warning("A volume could not be scored (%s).", type(error).__name__)
         view = View(state, content, state.source, problem=problem)
     views.put(work.image_id, view)
-
-
-def bundled_segmenter() -> Segmenter:
-    """The one that comes with the package, trained; else the one that needs no training."""
-    try:
-        return load_segmenter(starter_folder(SEGMENTER))
-    except NoModelError:
-        return RadialSegmenter()
 
 
 def _look(volume: Volume, candidates: list[Candidate], classifier: Classifier) -> Seen | None:

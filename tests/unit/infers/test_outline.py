@@ -10,13 +10,12 @@ from lesionlabel.imaging.read import read_volume
 from lesionlabel.infers.asked import read_request
 from lesionlabel.infers.outline import outline
 from lesionlabel.lesions.errors import InputError
-from lesionlabel.lesions.segmenter import RadialSegmenter
 
 INFO = [{"name": "liver", "idx": 1}, {"name": "tumor", "idx": 2}]
 
 
 @pytest.fixture
-def case(tmp_path, tiny_ct):
+def case(tmp_path, tiny_ct, dark_parts):
     """The tiny CT, a function that saves a mask on its grid, and one that outlines what is in it."""
     tiny_ct(tmp_path / "ct.nii.gz")
     volume, image = read_volume(tmp_path / "ct.nii.gz"), sitk.ReadImage(str(tmp_path / "ct.nii.gz"))
@@ -28,7 +27,7 @@ def case(tmp_path, tiny_ct):
         sitk.WriteImage(label, str(path))
 
     def ask(**request):
-        return outline(volume, read_request({"label_file": path, **request}), RadialSegmenter()).contour
+        return outline(volume, read_request({"label_file": path, **request}), dark_parts).contour
 
     return SimpleNamespace(save=save, ask=ask, empty=lambda: np.zeros(volume.geometry.shape, np.uint8))
 

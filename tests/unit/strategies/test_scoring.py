@@ -11,8 +11,8 @@ from lesionlabel.datastore.curate import Curator
 from lesionlabel.datastore.curated import CuratedDatastore
 from lesionlabel.imaging.read import read_volume
 from lesionlabel.lesions.candidates import find_candidates
-from lesionlabel.lesions.segmenter import RadialSegmenter
-from lesionlabel.registry.versions import Versions
+from lesionlabel.registry.segmenter_bundle import load_segmenter
+from lesionlabel.registry.versions import Versions, starter_folder
 from lesionlabel.settings import Settings
 from lesionlabel.strategies import scoring
 from lesionlabel.strategies.scoreboard import Scoreboard
@@ -26,7 +26,7 @@ CYST, METASTASIS = np.array([35, 45, 12]), np.array([62, 50, 10])
 def test_the_detector_finds_what_is_dark_round_and_enclosed_and_nothing_in_plain_liver(tmp_path, tiny_ct):
     tiny_ct(tmp_path / "a.nii.gz")
     volume = read_volume(tmp_path / "a.nii.gz")
-    found = find_candidates(volume, RadialSegmenter())
+    found = find_candidates(volume, load_segmenter(starter_folder("lesion_segmenter")))
     for place, diameter_mm in ((CYST, 28), (METASTASIS, 20)):
         [near] = [
             c
@@ -41,7 +41,7 @@ def test_the_detector_finds_what_is_dark_round_and_enclosed_and_nothing_in_plain
     even = sitk.GetImageFromArray(hu)
     even.CopyInformation(plain)
     sitk.WriteImage(even, str(tmp_path / "b.nii.gz"))
-    assert find_candidates(read_volume(tmp_path / "b.nii.gz"), RadialSegmenter()) == []
+    assert find_candidates(read_volume(tmp_path / "b.nii.gz"), load_segmenter(starter_folder("lesion_segmenter"))) == []
 
 
 @pytest.fixture

@@ -1,0 +1,61 @@
+"""What the click segmenter learns from says the truth about itself."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from lesionlabel.clicks import samples as sampling
+from lesionlabel.clicks.samples import ACROSS, draw_samples
+from lesionlabel.clicks.scenes import draw_scene
+
+
+def test_a_scene_s_lesion_stands_out_where_its_truth_says(scenes):
+    compared = 0
+    for scene in scenes:
+        lesion, liver = scene.kinds == 0, scene.kinds == 2
+        if lesion.sum() < 60 or liver.sum() < 60:
+            continue
+        hu = scene.volume.voxels[scene.slice_index].astype(float)
+        inner = ndimage.binary_erosion(lesion, iterations=2)
+        assert abs(np.median(hu[inner if inner.any() else lesion]) - np.median(hu[liver])) > 3
+        y, x = np.nonzero(lesion)
+        assert scene.truth(np.stack([x, y], axis=-1)).all()
+        compared += 1
+    assert compared >= 2
+
+
+def test_a_scene_is_the_same_for_the_same_draws(anatomy, scenes):
+    again = draw_scene(np.random.default_rng([6, 0]), anatomy)
+    np.testing.assert_array_equal(again.volume.voxels, scenes[0].volume.voxels)
+    np.testing.assert_array_equal(again.kinds, scenes[0].kinds)
+
+
+@pytest.fixture
+def with_that_anatomy(anatomy, monkeypatch):
+    """Drawing an abdomen takes seconds; which one it is does not matter here."""
+    monkeypatch.setattr(sampling, "draw_anatomy", lambda rng: anatomy)
+
+
+def test_samples_hold_the_click_in_the_lesion_and_nothing_where_there_is_none(with_that_anatomy):
+    samples = draw_samples([3], seed=1, scenes_each=4)
+    assert samples.planes.shape == (len(samples), 4, 96, 96)
+    assert np.isfinite(samples.planes.astype(np.float32)).all()
+    hit = 0
+    for mask, (x, y), kind in zip(samples.masks, samples.clicks, samples.kinds, strict=True):
+        if kind == 0:
+            hit += mask[round(float(y)), round(float(x))] > 0
+        else:
+            assert not mask.any()
+    lesions = (samples.kinds == 0).sum()
+    assert lesions >= 8
+    # A click lies in a pixel of the slice whose middle is inside, so that near the edge a window's smaller pixel may not be.
+    assert hit >= 0.9 * lesions
+    assert samples.masks.max() == ACROSS**2
+    assert {1, 2, 3} & set(samples.kinds.tolist())
+
+
+def test_sample_number_n_is_the_same_whichever_others_are_drawn(with_that_anatomy):
+    alone = draw_samples([4], seed=1, scenes_each=1)
+    both = draw_samples([3, 4], seed=1, scenes_each=1)
+    np.testing.assert_array_equal(both.planes[-len(alone) :], alone.planes)
+    np.testing.assert_array_equal(both.clicks[-len(alone) :], alone.clicks)

@@ -1,0 +1,52 @@
+"""The loop learns, gives the same weights for the same seed, and stops when asked to."""
+
+import numpy as np
+import pytest
+import torch
+
+from lesionlabel.clicks.samples import Samples
+from lesionlabel.clicks.training import ClickConfig, train_click_unet
+from lesionlabel.lesions.errors import InputError
+from lesionlabel.training.hooks import StoppedError
+
+CONFIG = ClickConfig(epochs=13, batch=4, width=6, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def disks():
+    """Dark disks in noise with a click in them, and even noise with a click that is on liver."""
+    rng, side = np.random.default_rng(2), 48
+    y, x = np.indices((side, side))
+    planes, masks, clicks, kinds = [], [], [], []
+    for number in range(24):
+        middle, radius = rng.uniform(16, 32, 2), rng.uniform(5, 10)
+        inside = np.hypot(x - middle[0], y - middle[1]) < radius
+        there = number % 3 != 0
+        planes.append(np.where(inside & there, -1.0, 0.3) + rng.normal(0, 0.2, (4, side, side)))
+        masks.append(inside * 4 * there)
+        clicks.append(middle + rng.uniform(-4, 4, 2))
+        kinds.append(0 if there else 2)
+    return Samples(
+        np.stack(planes).astype(np.float16), np.stack(masks).astype(np.uint8), np.stack(clicks).astype(np.float32),
+        np.array(kinds), np.ones(24, np.float32),
+    )  # fmt: skip
+
+
+def test_the_loss_falls_and_the_same_seed_gives_the_same_weights(disks):
+    first, second = (train_click_unet(disks, CONFIG) for _ in range(2))
+    assert [step for step, _ in first.losses] == [50, 78]
+    assert first.losses[1][1] < 0.9 * first.losses[0][1]
+    for a, b in zip(first.network.state_dict().values(), second.network.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_it_stops_when_asked_to(disks):
+    with pytest.raises(StoppedError, match="nothing of it is kept"):
+        train_click_unet(disks, CONFIG, should_stop=lambda: True)
+
+
+def test_settings_and_samples_that_cannot_train_are_refused(disks):
+    with pytest.raises(InputError, match="cannot train"):
+        ClickConfig(epochs=0)
+    with pytest.raises(InputError, match="fewer than a batch of 64"):
+        train_click_unet(disks, ClickConfig(batch=64))
