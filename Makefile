@@ -5,7 +5,7 @@ READY := .venv/.ready
 PORT := 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench docker-lint wheel lock starter starter-generators clean
+.PHONY: help demo test check format bench docker-lint wheel lock starter starter-generators starter-segmenter clean
 
 help:
 	@echo "make demo    phantom studies, a server with the starter model, and what to do there; PORT=8001 for another port"
@@ -73,6 +73,10 @@ starter-generators: $(READY)
 	  OMP_NUM_THREADS=1 $(BIN)/lesionlabel train gan $$class --network modern --cohort build/starter/cohort.npz --starter models/gan_$$class || exit 1; \
 	done
 	OMP_NUM_THREADS=1 $(BIN)/lesionlabel train gan acgan --cohort build/starter/cohort.npz --starter models/acgan
+
+# The click segmenter's one command: an hour or more on two cores.
+starter-segmenter: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/lesionlabel train segmenter --out models/lesion_segmenter
 
 lock:
 	$(BIN)/python -m pip freeze --exclude-editable > requirements.lock
