@@ -24,7 +24,9 @@ from lesionlabel.imaging.read import read_volume
 from lesionlabel.lesions.candidates import Candidate, find_candidates
 from lesionlabel.lesions.segmenter import Segmenter
 from lesionlabel.lesions.volume import Volume
-from lesionlabel.strategies.scoring import bundled_segmenter
+from lesionlabel.registry.segmenter_bundle import load_segmenter
+from lesionlabel.registry.versions import starter_folder
+from lesionlabel.strategies.views import SEGMENTER
 
 LEAST_MM = 8.0
 
@@ -34,7 +36,7 @@ def main() -> None:
     parser.add_argument("studies", type=Path, help="what 'lesionlabel phantom' wrote")
     folder = parser.parse_args().studies
     torch.set_num_threads(1)
-    segmenter = bundled_segmenter()
+    segmenter = load_segmenter(starter_folder(SEGMENTER))
     truth = json.loads((folder / "truth.json").read_bytes())
     lesions, found, others, seconds = Counter(), Counter(), 0, []
     for patient in truth["patients"]:

@@ -191,7 +191,10 @@ class CuratedDatastore(FollowedDatastore):
             self._set_label(objects, label_id, label_tag, None)
 
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
-        """Add to an image's info; nothing can be added to what is synthetic. Raises NotFoundError."""
+        """Add to an image's info; nothing can be added to what is synthetic. Raises NotFoundError.
+
+        Offers are only added to: that a model once chose the image keeps it out of the gate's evidence for good.
+        """
         if is_synthetic_name(require_id(image_id)):
             return
         with self._changing() as objects:
@@ -221,6 +224,9 @@ class CuratedDatastore(FollowedDatastore):
             self._set_label(objects, label_id, label_tag, changed)
             self._keep_current(objects[label_id], label_id, label_tag, "info changed")
 
+            offers = [one for one in (before.image.info.get("strategy"), merged.pop("strategy", None)) if isinstance(one, dict)]
+            if offers:
+                merged["strategy"] = {name: offer for one in offers for name, offer in one.items()}
     def _final_info(self, image_id: str) -> dict[str, Any] | None:
         label = self._require_image(image_id).labels.get(FINAL)
         return None if label is None else label.info

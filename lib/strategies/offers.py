@@ -22,7 +22,4 @@ def last_offered(info: dict[str, Any]) -> float:
 
 def note_offer(datastore: CuratedDatastore, image_id: str, strategy: str, client_id: Any) -> None:
     """Note that a strategy chose the image for a reader, before anybody else can be offered it."""
-    offers = datastore.get_image_info(image_id).get("strategy")
-    known = offers if isinstance(offers, dict) else {}
-    chosen = {strategy: {"ts": int(time.time()), "client_id": client_id}}
-    datastore.update_image_info(image_id, {"strategy": {**known, **chosen}})
+    datastore.update_image_info(image_id, {"strategy": {strategy: {"ts": int(time.time()), "client_id": client_id}}})

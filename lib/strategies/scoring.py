@@ -89,11 +89,15 @@ def main() -> None:
 
 
 def score(works: Sequence[Work], settings: Settings, should_stop: ShouldStop = never_stop) -> None:
-    """Look at each volume with the serving model, and keep what it says. Ends early when another model serves, or none."""
+    """Look at each volume with the serving model, and keep what it says. Ends early when another model serves, or none.
+
+    Raises NoModelError, IntegrityError where the segmenter is not whole: nothing can be looked at then.
+    """
     versions, keys = Versions(settings), ContentKeys(settings.volumes_folder / "keys")
+    segmenter = load_segmenter(starter_folder(SEGMENTER))
     with suppress(NoModelError, IntegrityError):
         classifier = versions.champion()
-        views, segmenter = Views(settings.scores_folder, classifier), load_segmenter(starter_folder(SEGMENTER))
+        views = Views(settings.scores_folder, classifier)
         for work in works:
             if should_stop() or versions.champion().sha256 != classifier.sha256:
                 return

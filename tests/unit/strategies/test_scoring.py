@@ -128,6 +128,20 @@ def test_the_process_fills_the_board_and_ends(site):
     assert not (settings.scores_folder / "another-model").exists()
 
 
+def test_a_damaged_segmenter_ends_the_process_as_failed_and_says_so(site, monkeypatch, caplog):
+    """Or each Next Sample would start another process for nothing, and nobody would know why nothing is scored."""
+    settings, studies, datastore = site
+    write_work(studies.parent / "work.json", Scoreboard(settings, Versions(settings)).look(datastore).missing)
+    monkeypatch.setattr(scoring, "starter_folder", lambda name: studies)
+    monkeypatch.setattr(scoring, "Settings", lambda: settings)
+    monkeypatch.setattr("sys.argv", ["scoring", str(studies.parent / "work.json")])
+    monkeypatch.setattr("os.nice", lambda by: 0)
+    with pytest.raises(SystemExit) as ended:
+        scoring.main()
+    assert ended.value.code == 1
+    assert "Volumes are not scored" in caplog.text
+
+
 def test_it_ends_when_told_and_without_a_model(site, tmp_path):
     settings, _, datastore = site
     missing = Scoreboard(settings, Versions(settings)).look(datastore).missing

@@ -145,6 +145,13 @@ def test_the_gate_knows_what_a_model_chose(datastore, site):
         assert ACTIVE_LEARNING & set(datastore.get_image_info(image)["strategy"])
 
 
+def test_nothing_makes_the_gate_forget_that_a_model_chose(datastore, site):
+    image = pick(site.uncertainty, datastore)
+    for said in ({"strategy": {}}, {"strategy": None}, {"strategy": {"random": {"ts": 1}}}):
+        datastore.update_image_info(image, said)
+    assert set(datastore.get_image_info(image)["strategy"]) == {"uncertainty", "random"}
+
+
 def test_a_view_of_another_file_or_model_is_not_used(datastore, site):
     site.put("d", 0.9)
     (datastore.studies / "d.nii.gz").write_bytes(b"another image")
