@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from statsmodels.stats.inter_rater import cohens_kappa
+from statsmodels.stats.weightstats import DescrStatsW
 
 from lesionlabel.evaluation.metrics import FloatArray, IntArray, Interval, draw_patients, lesion_weights, wilson
 from lesionlabel.lesions.classes import ClassList
@@ -42,7 +43,7 @@ class Pair:
     malignant class and the other a benign one. detection: 2 both / (2 both + first only + second only), what kappa tends to
     where the number of non-lesions has no bound (Hripcsak and Rothschild 2005). dice: median and quartiles over same_slice
     lesions, those that both outlined in one slice. diameter_mm: second less first, mean and limits of agreement. A figure is
-    None where too few lesions bear on it.
+    None where too few lesions or patients bear on it.
     """
 
     first: str
@@ -126,7 +127,9 @@ def _pair(
     np.add.at(confusion, (a_class, b_class), 1)
     malignant, benign = classes.malignant_indices(), classes.benign_indices()
     across = (np.isin(a_class, malignant) & np.isin(b_class, benign)) | (np.isin(a_class, benign) & np.isin(b_class, malignant))
-    dices = [slice_dice(a.contour, b.contour) for _, a, b in both if a.contour.slice_index == b.contour.slice_index]
+    same_slice = [(patient, a, b) for patient, a, b in both if a.contour.slice_index == b.contour.slice_index]
+    dices = [slice_dice(a.contour, b.contour) for _, a, b in same_slice]
+    of_dices = [patient for patient, _, _ in same_slice]
     diameters = np.array([b.diameter_mm - a.diameter_mm for _, a, b in both])
     too_few = why_undefined = _too_few(patients)
     kappa = None
@@ -145,8 +148,8 @@ def _pair(
         agreement=wilson(a_class == b_class, lesion_weights(patients)) if too_few is None else None,
         kappa=kappa,
         same_slice=len(dices),
-        dice=_quartiles(dices) if len(dices) >= FEWEST_LESIONS else None,
-        diameter_mm=_limits(diameters) if too_few is None else None,
+        dice=_quartiles(dices, of_dices) if _too_few(of_dices) is None else None,
+        diameter_mm=_limits(diameters, patients) if too_few is None else None,
         why_no_kappa=why_undefined,
     )
 
@@ -224,11 +227,16 @@ def _too_few(patients: Sequence[str], marked_by: str = "both readers") -> str | 
     )
 
 
-def _quartiles(values: Sequence[float]) -> tuple[float, float, float]:
-    low, median, high = (round(float(v), 3) for v in np.percentile(values, [25, 50, 75]))
+def _weighted(values: Sequence[float] | FloatArray, patients: Sequence[str]) -> Any:
+    return DescrStatsW(np.asarray(values), weights=lesion_weights(patients), ddof=1)
+
+
+def _quartiles(values: Sequence[float], patients: Sequence[str]) -> tuple[float, float, float]:
+    low, median, high = (round(float(v), 3) for v in _weighted(values, patients).quantile([0.25, 0.5, 0.75], return_pandas=False))
     return median, low, high
 
 
-def _limits(differences: FloatArray) -> tuple[float, float, float]:
-    mean, spread = float(differences.mean()), LIMITS_SD * float(differences.std(ddof=1))
+def _limits(differences: FloatArray, patients: Sequence[str]) -> tuple[float, float, float]:
+    weighted = _weighted(differences, patients)
+    mean, spread = float(weighted.mean), LIMITS_SD * float(weighted.std)
     return round(mean, 2), round(mean - spread, 2), round(mean + spread, 2)

@@ -132,6 +132,23 @@ def test_a_patient_with_many_lesions_weighs_as_five(read):
     assert pair.kappa.value == pytest.approx((0.8 - 0.3264) / (1 - 0.3264))
 
 
+def test_outlines_and_diameters_weigh_a_patient_with_many_lesions_as_five_too(outlined):
+    def one(patient, shift, more):
+        return LesionRead(patient, {"a": outlined("cyst"), "b": outlined("cyst", (50 + shift, 50, 10), diameter_mm=20.0 + more)})
+
+    def pair_of(lesions):
+        return reader_agreement(lesions, DEFAULT_CLASSES, np.random.default_rng(0)).pairs[0]
+
+    others, many = [one(f"p{i}", 0, 2) for i in range(20)], [one("q", 8, -8) for _ in range(100)]
+    pair = pair_of([*others, *many])
+    assert pair.diameter_mm is not None
+    assert pair.dice is not None
+    assert pair.diameter_mm[0] == pytest.approx((20 * 2 - 5 * 8) / 25)
+    assert pair.dice[0] == pair_of(others).dice[0]
+    few = pair_of(many)
+    assert (few.dice, few.diameter_mm) == (None, None)
+
+
 def test_figures_can_be_written_as_json(read):
     import json
 
