@@ -92,11 +92,24 @@ def classify(
     if as_json:
         print(json.dumps(answer.json, indent=2))
     else:
+    _note_answer(image, answer)
         _print_answer(answer)
 
 
 def _numbers(text: str | None, option: str) -> list[float] | None:
     from lesionlabel.lesions.errors import InputError
+
+def _note_answer(image: Path, answer: Answer) -> None:
+    """In the log of the studies folder that the image lies in, if it does: whoever asked may read it later, and not blind."""
+    from lesionlabel.datastore.answers import AnswerLog
+    from lesionlabel.datastore.names import HISTORY
+    from lesionlabel.imaging.same_voxels import voxels_digest
+
+    studies = image.resolve().parent
+    if answer.entropy is not None and (studies / "labels" / HISTORY).is_dir():
+        version = answer.json["model"]["version"]
+        AnswerLog.of_studies(studies).unstored.record(voxels_digest(answer.volume), None, version, answer.entropy)
+
 
     if text is None:
         return None

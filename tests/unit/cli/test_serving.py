@@ -6,6 +6,8 @@ import SimpleITK as sitk
 from typer.testing import CliRunner
 
 from lesionlabel.cli.main import app
+from lesionlabel.datastore.answers import AnswerLog
+from lesionlabel.datastore.curate import saw_model
 from lesionlabel.infers.asked import read_request
 from lesionlabel.infers.desk import Desk
 from lesionlabel.lesions.errors import InputError, NotFoundError, OutsideVolumeError
@@ -41,6 +43,16 @@ def classify(*arguments):
 def test_it_answers_exactly_as_the_server_does(ct, options, request_):
     expected = Desk(Settings()).answer(ct, read_request(request_)).json
     assert json.loads(classify(ct, *options, "--json")) == expected
+
+
+def test_who_asks_about_a_file_of_a_studies_folder_is_not_blind_afterwards(ct):
+    classify(ct, "--point", "35,45,12")
+    assert not (ct.parent / "labels").exists()
+    (ct.parent / "labels" / "history").mkdir(parents=True)
+    volume = Desk(Settings()).open(ct).volume
+    assert saw_model(AnswerLog.of_studies(ct.parent), "ct", volume, "a") is False
+    classify(ct, "--point", "35,45,12")
+    assert saw_model(AnswerLog.of_studies(ct.parent), "ct", volume, "a") is None
 
 
 def test_a_label_names_the_lesion(ct, tmp_path, tiny_label):
