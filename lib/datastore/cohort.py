@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -17,10 +18,12 @@ from lesionlabel.imaging.store import VolumeStore
 from lesionlabel.imaging.synthetic_register import SyntheticRegister
 from lesionlabel.imaging.synthetic_seen import synthetic_volume
 from lesionlabel.lesions.classes import ClassList
-from lesionlabel.lesions.cohort import Cohort, CohortLesion
+from lesionlabel.lesions.cohort import BIASED, BlindDecision, Cohort, CohortLesion
 from lesionlabel.lesions.consensus import Agreement, Settled
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.lesions.lesion import Lesion
+from lesionlabel.lesions.matching import same_lesions
+from lesionlabel.lesions.readings import spacing_of, usable
 from lesionlabel.lesions.roi import cut_context
 from lesionlabel.settings import Settings
 
@@ -37,9 +40,10 @@ def curated_lesions(datastore: CuratedDatastore, classes: ClassList) -> dict[str
     return {image_id: [one.lesion for one in settled if one.lesion is not None] for image_id, settled in found.items()}
 
 
-def counted_lesions(datastore: CuratedDatastore, classes: ClassList) -> dict[str, list[Settled]]:
+def counted_lesions(datastore: CuratedDatastore, classes: ClassList, blind: bool = False) -> dict[str, list[Settled]]:
     """The lesions of the final labels whose class counts, by image id, with what each reader said.
 
+    blind: as decided before anybody may have seen a model's answer, whatever was decided later.
     Left out, and counted in the log: those on which readers differ and nobody decided, those of a class that is not configured,
     and those in images that a generator made.
     """
@@ -50,7 +54,8 @@ def counted_lesions(datastore: CuratedDatastore, classes: ClassList) -> dict[str
         if datastore.is_generated(image_id):
             synthetic += len(datastore.get_label_info(image_id, FINAL).get("lesions", []))
             continue
-        for settled in datastore.readings.settled(image_id):
+        readings = datastore.readings
+        for settled in readings.settled_blind(image_id) if blind else readings.settled(image_id):
             lesion = settled.lesion
             if lesion is None:
                 disputed += settled.agreement is Agreement.OPEN
@@ -122,7 +127,7 @@ def cohort_of(datastore: CuratedDatastore, store: VolumeStore, classes: ClassLis
             f"There is no curated lesion{wanted} in the studies folder. "
             "Save labels whose segments are named by class with the tag 'final' first, and decide where readers differ."
         )
-    return _cut(datastore, store, classes, chosen)
+    return _with_blind(datastore, classes, chosen, _cut(datastore, store, classes, chosen))
 
 
 def consecutive_cohort(
@@ -131,10 +136,10 @@ def consecutive_cohort(
     """The lesions of one kind that were curated after a moment, in use: decided blind, in images that no model has chosen.
 
     What active learning offers is what a model is unsure of, and says nothing about usual cases. A label that was saved again is
-    taken as it was saved last.
+    taken as it was saved last before the model's answer could have been seen.
     """
     chosen: dict[str, list[Settled]] = {}
-    for image_id, found in counted_lesions(datastore, classes).items():
+    for image_id, found in counted_lesions(datastore, classes, blind=True).items():
         offered_by = set(datastore.get_image_info(image_id).get("strategy", {}))
         if offered_by & ACTIVE_LEARNING or read_sidecar(datastore.studies, image_id).simulated != (kind == "phantom"):
             continue
@@ -142,6 +147,31 @@ def consecutive_cohort(
         if blind:
             chosen[image_id] = blind
     return _cut(datastore, store, classes, chosen)
+
+
+def _with_blind(datastore: CuratedDatastore, classes: ClassList, found: dict[str, list[Settled]], cohort: Cohort) -> Cohort:
+    """The cohort with what was decided blind of lesions decided again since, and how many such decisions count no more."""
+    decided: dict[str, BlindDecision] = {}
+    dropped = 0
+    simulated = {read_sidecar(datastore.studies, image_id).simulated for image_id in found}
+    for image_id in datastore.get_labeled_images():
+        if datastore.is_generated(image_id) or read_sidecar(datastore.studies, image_id).simulated not in simulated:
+            continue
+        now = [one.lesion for one in found.get(image_id, []) if one.lesion is not None]
+        decisions = datastore.readings.decisions(image_id)
+        if all(one.blind for one in decisions) and all(one.saw_model is False for one in now):
+            continue
+        blind = [one.lesion for one in datastore.readings.settled_blind(image_id) if one.lesion is not None]
+        blind = [lesion for lesion in blind if lesion.label in classes.names]
+        same = same_lesions(now, blind, spacing_of(usable(decisions)))
+        dropped += len(blind) - len(same)
+        for ours, before in same:
+            if now[ours].saw_model is not False:
+                decided[now[ours].lesion_id] = BlindDecision(blind[before].label, blind[before].proof)
+    if dropped:
+        logger.warning("%d lesion(s) that were decided blind count no more since an answer was seen. %s", dropped, BIASED)
+    lesions = tuple(replace(lesion, blind=decided.get(lesion.lesion_id)) for lesion in cohort)
+    return Cohort(lesions, cohort.class_names, dropped)
 
 
 def _blind_since(lesion: Lesion, since: datetime) -> bool:

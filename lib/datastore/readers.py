@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from lesionlabel.datastore.curated import CuratedDatastore
+from lesionlabel.datastore.readings import NOBODY
 from lesionlabel.evaluation.agreement import LesionRead, ReaderAgreement, reader_agreement
 from lesionlabel.evaluation.report import PHANTOM_SENTENCE
 from lesionlabel.imaging.sidecar import read_sidecar
 from lesionlabel.lesions.classes import ClassList
 from lesionlabel.lesions.consensus import Agreement, Settled
-from lesionlabel.lesions.readings import read_lesions, usable
+from lesionlabel.lesions.readings import read_lesions, reader_key, usable
 
 #: What has to be known with the figures.
 ALL_NOTE = (
@@ -54,20 +55,30 @@ def agreement_of_readers(
     """How far readers agree, with what has to be known of the figures. blind: of decisions made without the model's answer.
 
     Simulated images count only where no patient's image was read by two readers. Lesions of a class that is not configured count
-    as "other".
+    as "other". Readings of nobody in particular are left out: one id may be several people. A reader is called as written last.
     """
     lesions: dict[bool, list[LesionRead]] = {False: [], True: []}
+    called: dict[str, tuple[str, str]] = {}
+    nameless = 0
     for image_id in datastore.get_labeled_images():
-        decisions = usable(datastore.readings.latest(image_id, blind))
+        found = usable(datastore.readings.latest(image_id, blind))
+        decisions = [one for one in found if reader_key(one.reader) not in NOBODY]
+        nameless += len(found) - len(decisions)
+        for one in decisions:
+            key = reader_key(one.reader)
+            called[key] = max(called.get(key, ("", "")), (one.saved_at, one.reader))
         if len(decisions) < 2:
             continue
         sidecar = read_sidecar(datastore.studies, image_id)
         for read in read_lesions(decisions):
-            said = {stance.reader: stance.lesion for stance in read.stances}
+            said = {reader_key(stance.reader): stance.lesion for stance in read.stances}
             lesions[sidecar.simulated].append(LesionRead(sidecar.patient, said))
     simulated = not lesions[False] and bool(lesions[True])
     note = BLIND_NOTE if blind else ALL_NOTE
-    figures = reader_agreement(lesions[simulated], classes, np.random.default_rng(seed))
+    if nameless:
+        note += f" {nameless} reading(s) without a reader's own name or id are left out."
+    named = [LesionRead(one.patient, {called[key][1]: x for key, x in one.by.items()}) for one in lesions[simulated]]
+    figures = reader_agreement(named, classes, np.random.default_rng(seed))
     return figures, f"{PHANTOM_SENTENCE} {note}" if simulated else note
 
 

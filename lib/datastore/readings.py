@@ -16,7 +16,7 @@ from lesionlabel.lesions.classes import ClassList
 from lesionlabel.lesions.consensus import PROOFS, Adjudication, Agreement, Settled, Word, settle
 from lesionlabel.lesions.errors import InputError, IntegrityError, NotFoundError, UnknownClassError
 from lesionlabel.lesions.lesion import Lesion, Proof, parse_proof
-from lesionlabel.lesions.readings import NO_LESION, OTHER, Decision, read_lesions, spacing_of, usable
+from lesionlabel.lesions.readings import NO_LESION, OTHER, Decision, read_lesions, reader_key, spacing_of, usable
 
 #: Who saves without a name: the client's default, which 3D Slicer sends where nobody set one, among them.
 NOBODY = ("", UNKNOWN_READER, "user-xyz")
@@ -74,9 +74,18 @@ class Readings:
         """
         saved = self.decisions(image_id)
         decisions = usable(_latest(saved))
-        if len(decisions) == 1 and saved[-1].problem is not None and saved[-1].reader == decisions[0].reader:
+        if len(decisions) == 1 and not usable(saved[-1:]) and reader_key(saved[-1].reader) == reader_key(decisions[0].reader):
             return []
         return settle(read_lesions(decisions), self.adjudications(image_id), spacing_of(decisions))
+
+    def settled_blind(self, image_id: str) -> list[Settled]:
+        """As settled, of what readers and adjudicators decided before any of them may have seen a model's answer.
+
+        Whatever they said afterwards changes nothing here: what a model is tested on must not depend on its answer.
+        """
+        decisions = usable(self.latest(image_id, blind=True))
+        adjudications = [one for one in self.adjudications(image_id) if one.saw_model is False]
+        return settle(read_lesions(decisions), adjudications, spacing_of(decisions))
 
     def adjudicate(
         self,
@@ -100,7 +109,7 @@ class Readings:
         reason, for an unknown class or proof, where readers do not differ, and where another adjudication stands.
         """
         by, reason = by.strip(), reason.strip()
-        if by.casefold() in NOBODY:
+        if reader_key(by) in NOBODY:
             raise InputError("An adjudication needs the name of who decides, as 'by'.")
         if not reason:
             raise InputError("An adjudication needs a reason: what shows that it is so?")
@@ -131,7 +140,7 @@ class Readings:
                 replaces=replaces.strip() or None,
             )
             self._adjudications.keep(kept)
-        return next(one for one in self.settled(image_id) if one.read.has(lesion_id))
+            return next(one for one in self.settled(image_id) if one.read.has(lesion_id))
 
     def _saved(self, image_id: str) -> _Saved:
         stamps = self._history.label_stamps(FINAL, image_id)
@@ -173,10 +182,11 @@ def _saved(stamps: tuple[str, ...], versions: list[Version]) -> _Saved:
 def _latest(decisions: list[Decision]) -> list[Decision]:
     newest: dict[str, Decision] = {}
     for decision in decisions:
-        before = newest.get(decision.reader)
-        if before is None or before.problem is not None or decision.problem is None:
-            newest.pop(decision.reader, None)
-            newest[decision.reader] = decision
+        key = reader_key(decision.reader)
+        before = newest.get(key)
+        if before is None or not usable([before]) or usable([decision]):
+            newest.pop(key, None)
+            newest[key] = decision
     return list(newest.values())
 
 
@@ -216,7 +226,7 @@ def _require_open_to(settled: Settled, by: str, replaces: str) -> None:
             f"There is nothing to decide: {settled.readers} reader(s), and all say {lesion.label}. "
             "Another opinion is a reading: save a final label."
         )
-    if by.casefold() in {stance.reader.casefold() for stance in settled.read.stances}:
+    if reader_key(by) in {reader_key(stance.reader) for stance in settled.read.stances}:
         raise InputError(
             f"{by} is one of the lesion's readers, and an adjudicator is another person. Where the readers came to agree, those "
             "who changed their mind save their label again."

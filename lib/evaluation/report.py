@@ -13,6 +13,7 @@ from lesionlabel.evaluation.crossval import OutOfFold, decided_blind, headline_l
 from lesionlabel.evaluation.diameter import diameter_only
 from lesionlabel.evaluation.metrics import Figures, Interval, lesion_weights, measure, wilson
 from lesionlabel.lesions.classes import ClassList
+from lesionlabel.lesions.cohort import BIASED, Cohort
 from lesionlabel.lesions.errors import InputError
 
 PHANTOM_SENTENCE = "These are simulated lesions: a phantom result says nothing about patients."
@@ -46,7 +47,7 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """Everything, with the logits of each tested lesion, so that other figures can be computed later."""
         result = self.out_of_fold
-        rows = zip(result.cohort, result.folds, result.logits, strict=True)
+        rows = zip(result.cohort.as_tested(), result.folds, result.logits, strict=True)
         return {
             "simulated": self.simulated,
             "statement": PHANTOM_SENTENCE if self.simulated else None,
@@ -60,7 +61,8 @@ class Report:
             "trained": list(result.trained),
             "headline": None if self.headline is None else self.headline.to_json(),
             "tested": self.tested.to_json(),
-            "left_out": {"saw_model": self.saw_model, "weak_proof": self.weak_proof},
+            "left_out": {"saw_model": self.saw_model, "weak_proof": self.weak_proof, "dropped": result.cohort.dropped},
+            "decided_again": _decided_again(result.cohort),
             "calibration": self.calibration.to_json(),
             "temperature": self.temperature,
             "diameter_only_accuracy": self.diameter_accuracy.to_json(),
@@ -106,6 +108,16 @@ class Report:
                 f"{self.saw_model} lesion(s) decided after seeing the model's answer, or perhaps so, "
                 "trained but are in no figure."
             )
+        again = _decided_again(result.cohort)
+        if again:
+            parts.append(
+                f"{again} lesion(s) were decided again after the model's answer was seen: they trained as decided last, and are "
+                "tested as decided before it."
+            )
+        if result.cohort.dropped:
+            parts.append(
+                f"{result.cohort.dropped} lesion(s) that were decided blind count no more since an answer was seen. {BIASED}"
+            )
         parts.append(f"{_calibration_text(self.calibration)} Temperature {self.temperature:.3f}.")
         parts.append(f"A classifier on diameter alone: {self.diameter_accuracy.percent()}.")
         parts.append(HOW_TO_READ)
@@ -114,7 +126,8 @@ class Report:
 
 def make_report(result: OutOfFold, classes: ClassList) -> Report:
     """The report on out-of-fold answers. Raises InputError when no lesion may be tested."""
-    cohort, labels = result.cohort, result.cohort.labels
+    cohort = result.cohort.as_tested()
+    labels = cohort.labels
     blind = decided_blind(cohort)
     strong = np.array([lesion.proof.is_strong for lesion in cohort])
     if not blind.any():
@@ -147,6 +160,10 @@ def make_report(result: OutOfFold, classes: ClassList) -> Report:
         saw_model=int((~blind).sum()),
         weak_proof=int((blind & ~strong).sum()),
     )
+
+
+def _decided_again(cohort: Cohort) -> int:
+    return sum(lesion.blind is not None for lesion in cohort)
 
 
 def _calibration_text(calibration: Calibration) -> str:

@@ -137,7 +137,8 @@ def train_on_synthetic(
     refuse_leak(training.patients, held_out.patients)
     number = _of_each_class(synthetic, training, held_out, classes)
     simulated = is_simulated(Cohort((*training.lesions, *held_out.lesions), training.class_names))
-    tested = held_out.subset(np.flatnonzero(decided_blind(held_out)))
+    as_tested = held_out.as_tested()
+    tested = as_tested.subset(np.flatnonzero(decided_blind(as_tested)))
     if not len(tested):
         raise InputError(
             f"All {len(held_out)} held-out lesions were decided after seeing the model's answer, or perhaps so, so none may be "

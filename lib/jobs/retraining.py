@@ -195,6 +195,11 @@ def _promoted(work: Work, decision: Decision) -> bool:
         return info.is_champion
     if not (work.settings.auto_promote and decision.regime == "A" and decision.outcome is GateOutcome.PASS):
         return False
+    if decision.dropped:
+        raise InputError(
+            f"{decision.dropped} lesion(s) that were decided blind count no more since a model's answer was seen, so the test "
+            "favours what models get right: a person decides. 'lesionlabel readers disagreements' lists those that are open."
+        )
     versions.promote(decision.candidate, BY, "It passed the gate in regime A, and promotion is automatic here.")
     return True
 

@@ -8,10 +8,10 @@ import json
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -28,11 +28,23 @@ FORMAT = "lesionlabel-cohort-1"
 PHANTOM_PREFIX = "phantom-"
 
 
+#: What follows where a cohort has dropped lesions.
+BIASED = "They are in no test, so figures favour what the model gets right."
+
+
+class BlindDecision(NamedTuple):
+    """Class and proof of a lesion as decided before any of those who decided may have seen a model's answer."""
+
+    label: str
+    proof: Proof
+
+
 @dataclass(frozen=True, eq=False)
 class CohortLesion:
     """A curated lesion ready for training. patient: pseudonym, never a name or an identifier. saw_model: as in Lesion.
 
-    readers: how many have read its volume. agreement: how it was settled which class counts; both as in Settled.
+    readers: how many have read its volume. agreement: how it was settled which class counts; both as in Settled. blind: what a
+    test takes instead of label and proof where these were decided after the model's answer; None where nothing was before.
     """
 
     lesion_id: str
@@ -43,12 +55,14 @@ class CohortLesion:
     saw_model: bool | None = None
     readers: int = 1
     agreement: Agreement = Agreement.ONE_READER
+    blind: BlindDecision | None = None
 
     def record(self) -> dict[str, Any]:
         """Everything but the pixels, as JSON, with the pixels' hash."""
         context = self.context
         # Only where there were several: the hashes of cohorts from before there could be stay the same.
         several = {} if self.readers == 1 else {"readers": self.readers, "agreement": str(self.agreement)}
+        blind = {} if self.blind is None else {"blind": {"label": self.blind.label, "proof": str(self.blind.proof)}}
         return {
             "lesion_id": self.lesion_id,
             "patient": self.patient,
@@ -63,22 +77,29 @@ class CohortLesion:
             "margin_px": context.margin_px,
             "pixels": hashlib.sha256(np.ascontiguousarray(context.hu, dtype="<f4").tobytes()).hexdigest(),
             **several,
+            **blind,
         }
 
 
 @dataclass(frozen=True, eq=False)
 class Cohort:
-    """Curated lesions and the class names their labels are from, in the order of every probability vector."""
+    """Curated lesions and the class names their labels are from, in the order of every probability vector.
+
+    dropped: how many lesions of the folder that this was taken from had a class before the model's answer was seen, and have none
+    that counts since. They can be in no test, which is then one of what the model gets right.
+    """
 
     lesions: tuple[CohortLesion, ...]
     class_names: tuple[str, ...]
+    dropped: int = 0
 
     def __post_init__(self) -> None:
         ids = Counter(lesion.lesion_id for lesion in self.lesions)
         twice = [i for i, n in ids.items() if n > 1]
         if twice:
             raise InputError(f"Lesion ids must be unique in a cohort; used more than once: {', '.join(twice[:5])}.")
-        strange = sorted({lesion.label for lesion in self.lesions} - set(self.class_names))
+        named = {lesion.label for lesion in self.lesions} | {x.blind.label for x in self.lesions if x.blind is not None}
+        strange = sorted(named - set(self.class_names))
         if strange:
             raise InputError(f"Labels outside the class list: {', '.join(strange)}. Allowed: {', '.join(self.class_names)}.")
 
@@ -104,20 +125,37 @@ class Cohort:
         return {name: found[name] for name in self.class_names}
 
     def subset(self, indices: Sequence[int] | NDArray[np.integer]) -> Cohort:
-        return Cohort(tuple(self.lesions[int(i)] for i in indices), self.class_names)
+        return Cohort(tuple(self.lesions[int(i)] for i in indices), self.class_names, self.dropped)
+
+    def as_tested(self) -> Cohort:
+        """The same lesions as a model is tested on them: with what was decided blind, where something was.
+
+        Otherwise what readers changed after the answer would leave the tests, and what they left as the model says would stay.
+        """
+        tested = [
+            x if x.blind is None else replace(x, label=x.blind.label, proof=x.blind.proof, saw_model=False, blind=None)
+            for x in self.lesions
+        ]
+        return Cohort(tuple(tested), self.class_names, self.dropped)
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 over classes and records in order of lesion id: the snapshot's name."""
         records = sorted((lesion.record() for lesion in self.lesions), key=lambda record: record["lesion_id"])
-        text = json.dumps({"classes": self.class_names, "lesions": records}, sort_keys=True, separators=(",", ":"))
+        content = {"classes": self.class_names, "lesions": records, **self._dropped()}
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def _dropped(self) -> dict[str, int]:
+        """For hash and file: only where there are some, so that the hashes of cohorts from before stay the same."""
+        return {"dropped": self.dropped} if self.dropped else {}
 
 
 def save_cohort(cohort: Cohort, path: Path) -> None:
     """Write the cohort to one .npz file: records as JSON, pixels as one float32 vector. Nothing in it is pickled."""
     records = [lesion.record() for lesion in cohort]
     header = {"format": FORMAT, "classes": list(cohort.class_names), "lesions": records, "digest": cohort.digest}
+    header |= cohort._dropped()
     pixels = [np.ascontiguousarray(x.context.hu, dtype=np.float32).ravel() for x in cohort]
     buffer = io.BytesIO()
     np.savez_compressed(
@@ -170,11 +208,16 @@ def _rebuild(header: dict[str, Any], pixels: NDArray[np.float32]) -> Cohort:
                 saw_model=record["saw_model"],
                 readers=int(record.get("readers", 1)),
                 agreement=Agreement(record.get("agreement", Agreement.ONE_READER)),
+                blind=_blind(record.get("blind")),
             )
         )
     if start != len(pixels):
         raise ValueError(f"{len(pixels) - start} pixels belong to no lesion")
-    return Cohort(tuple(lesions), tuple(header["classes"]))
+    return Cohort(tuple(lesions), tuple(header["classes"]), int(header.get("dropped", 0)))
+
+
+def _blind(record: dict[str, str] | None) -> BlindDecision | None:
+    return None if record is None else BlindDecision(record["label"], parse_proof(record["proof"]))
 
 
 def take_snapshot(cohort: Cohort, folder: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.lesions.lesion import Lesion, Proof, parse_proof
 from lesionlabel.lesions.matching import Spacing, apart_mm, same_lesions
-from lesionlabel.lesions.readings import NO_LESION, ReadLesion, Stance
+from lesionlabel.lesions.readings import NO_LESION, ReadLesion, Stance, reader_key
 
 #: Strongest first.
 PROOFS = tuple(Proof)
@@ -80,7 +80,7 @@ class Settled:
     """A lesion, what its readers said, and what counts.
 
     lesion: what counts, with class, proof and saw_model of the decision; None where it is open or no lesion. adjudication: the
-    newest one, also where a later reading has reopened it. readers: who read the volume, those who did not mark it included.
+    newest one, also where a later reading has reopened it. readers: who said something of it, those who did not mark it included.
     """
 
     read: ReadLesion
@@ -170,7 +170,7 @@ def _contradicts(stance: Stance, adjudication: Adjudication) -> bool:
     """Whether the reader says something else than the adjudicator, and something else than when the adjudicator decided."""
     if (stance.label or NO_LESION) == adjudication.label:
         return False
-    before = next((word for word in adjudication.words if word.reader == stance.reader), None)
+    before = next((word for word in adjudication.words if reader_key(word.reader) == reader_key(stance.reader)), None)
     return before is None or (before.label, before.proof) != (stance.label, stance.proof)
 
 

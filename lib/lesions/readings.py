@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,11 @@ class Decision:
     problem: str | None = None
     questions: int = 0
     not_curated: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every part of the label is a lesion of it, so that what it did not mark is no lesion to the reader."""
+        return self.problem is None and not self.questions and not self.not_curated
 
     @property
     def blind(self) -> bool:
@@ -112,7 +118,8 @@ def read_lesions(decisions: Sequence[Decision]) -> list[ReadLesion]:
     """The lesions of one volume, from one decision of each reader, in the order in which they saved.
 
     Readers are taken in that order, and each one's lesions are matched by same_lesions with those found
-    before, as outlined by the first who marked them. A decision with a problem says nothing of any lesion.
+    before, as outlined by the first who marked them. A decision with a problem says nothing of any lesion, and one that is not
+    complete nothing of those that it did not mark: the part that was asked about or not named may be the lesion.
     """
     readings = usable(decisions)
     spacing = spacing_of(readings)
@@ -122,15 +129,25 @@ def read_lesions(decisions: Sequence[Decision]) -> list[ReadLesion]:
         same = {theirs: known for known, theirs in same_lesions(first_outlines, decision.lesions, spacing)}
         for index, lesion in enumerate(decision.lesions):
             if index in same:
-                groups[same[index]][decision.reader] = lesion
+                groups[same[index]][reader_key(decision.reader)] = lesion
             else:
-                groups.append({decision.reader: lesion})
-    return [ReadLesion(tuple(Stance(d.reader, d.saw_model, group.get(d.reader)) for d in readings)) for group in groups]
+                groups.append({reader_key(decision.reader): lesion})
+    return [ReadLesion(tuple(_stances(readings, group))) for group in groups]
+
+
+def _stances(readings: Sequence[Decision], group: Mapping[str, Lesion]) -> list[Stance]:
+    found = [(decision, group.get(reader_key(decision.reader))) for decision in readings]
+    return [Stance(one.reader, one.saw_model, lesion) for one, lesion in found if lesion is not None or one.complete]
+
+
+def reader_key(name: str) -> str:
+    """What tells readers apart: "Dr Weber" and "dr  weber" are one."""
+    return " ".join(unicodedata.normalize("NFC", name).split()).casefold()
 
 
 def usable(decisions: Sequence[Decision]) -> list[Decision]:
-    """Those that lesions could be taken from."""
-    return [decision for decision in decisions if decision.problem is None]
+    """Those that say something: which lesions there are, or, with a label that holds nothing at all, that there is none."""
+    return [decision for decision in decisions if decision.problem is None and (decision.lesions or decision.complete)]
 
 
 def spacing_of(decisions: Sequence[Decision]) -> Spacing:

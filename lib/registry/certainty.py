@@ -18,10 +18,11 @@ NOT_TESTED = PredictionSets(NOMINAL, 0, 0, why_not="too few cases: no lesion may
 
 def prediction_sets_of(result: OutOfFold) -> PredictionSets:
     """Sets from the lesions that were decided without sight of the model's answer, as the temperature is."""
-    chosen = decided_blind(result.cohort)
-    patients = np.asarray(result.cohort.patients)[chosen].tolist()
+    cohort = result.cohort.as_tested()
+    chosen = decided_blind(cohort)
+    patients = np.asarray(cohort.patients)[chosen].tolist()
     return fit_prediction_sets(
-        result.logits[chosen], result.cohort.labels[chosen], patients, result.folds[chosen], len(result.cohort.class_names)
+        result.logits[chosen], cohort.labels[chosen], patients, result.folds[chosen], len(cohort.class_names)
     )
 
 

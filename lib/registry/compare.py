@@ -88,6 +88,7 @@ class Comparison:
         """Logits of the champion's recipe: out of fold, or by the network that has learned from none of the tested patients."""
         training = plan.cohort(self.settings)
         out_of_fold = read_answers(self.settings, plan, training)
+        training = training.as_tested()
         blind = decided_blind(training)
         patients = [lesion.patient for lesion, counts in zip(training, blind, strict=True) if counts]
         temperature = fit_temperature(out_of_fold.logits[blind], training.labels[blind], patients)
@@ -115,12 +116,13 @@ def prepare(settings: Settings, version: str) -> Comparison:
     cohort = read_snapshot(settings, info.manifest.snapshot)
     if list(cohort.class_names) != settings.classes.names:
         raise InputError(f"{version} chooses among {', '.join(cohort.class_names)}, which are not the configured classes.")
-    if not decided_blind(cohort).any():
+    as_tested = cohort.as_tested()
+    if not decided_blind(as_tested).any():
         raise InputError("All lesions were decided after seeing the model's answer, or perhaps so: none may be tested.")
     locked = LockedPatients(settings).of(cohort)
-    apart = locked & testable(cohort)
+    apart = locked & testable(as_tested)
     evidence: Evidence = "locked" if apart.any() else "recipes"
-    tested = cohort.subset(np.flatnonzero(apart if apart.any() else headline_lesions(cohort) & ~locked))
+    tested = as_tested.subset(np.flatnonzero(apart if apart.any() else headline_lesions(as_tested) & ~locked))
     known = records.find(version, champion.version)
     if known is not None:
         return Comparison(settings, candidate, champion, tested, evidence, known.look, known, None)

@@ -19,7 +19,7 @@ from scipy.special import log_softmax
 from lesionlabel.evaluation.metrics import draw_patients, lesion_weights
 from lesionlabel.evaluation.noninferiority import MARGIN, MarginTest, against_margin, pair, planned_power
 from lesionlabel.lesions.classes import ClassList
-from lesionlabel.lesions.cohort import Cohort
+from lesionlabel.lesions.cohort import BIASED, Cohort
 
 FloatArray = NDArray[np.float64]
 
@@ -61,6 +61,7 @@ class Decision:
     "all" of the one on their mean, for two equal classifiers of the usual discordance, by the numbers of lesions alone.
     classes, mean: candidate against champion. log_loss: candidate less champion with its one-sided bounds. harmed: malignant
     lesions that the candidate calls benign and the champion does not. without_harm: the outcome if a reader accepts each of them.
+    dropped: as in Cohort; with any, nothing is promoted automatically.
     """
 
     candidate: str
@@ -85,6 +86,7 @@ class Decision:
     spared: int
     simulated: bool
     time: str = field(default="")
+    dropped: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -164,6 +166,8 @@ def decide(
         reasons.insert(
             0, f"It calls {int(harmed.sum())} malignant lesion(s) benign that the champion does not, and spares {spared}."
         )
+    if lesions.dropped:
+        reasons.append(f"{lesions.dropped} lesion(s) that were decided blind count no more since an answer was seen. {BIASED}")
     return Decision(
         candidate=candidate,
         champion=champion,
@@ -187,6 +191,7 @@ def decide(
         harmed=swaps(harmed),
         spared=spared,
         simulated=simulated,
+        dropped=lesions.dropped,
     )
 
 

@@ -81,14 +81,15 @@ def _kind(cohort: Cohort) -> str:
 
 def enough(cohort: Cohort, locked: NDArray[np.bool_]) -> bool:
     """Whether the cut leaves enough lesions of every class to train on and enough that may be tested."""
-    tested = locked & testable(cohort)
+    as_tested = cohort.as_tested()
+    tested = locked & testable(as_tested)
     for index in range(len(cohort.class_names)):
-        of_class = cohort.labels == index
-        if (of_class & tested).sum() < LEAST_TEST or (of_class & ~locked).sum() < LEAST_TRAINING:
+        test, training = tested & (as_tested.labels == index), ~locked & (cohort.labels == index)
+        if test.sum() < LEAST_TEST or training.sum() < LEAST_TRAINING:
             return False
     return True
 
 
 def testable(cohort: Cohort) -> NDArray[np.bool_]:
-    """Which lesions, (n,), a locked test may use: decided blind and proven by more than readers' opinion."""
+    """Which lesions, (n,), of a cohort as tested a locked test may use: decided blind, proven by more than readers' opinion."""
     return decided_blind(cohort) & np.array([lesion.proof.is_strong for lesion in cohort], dtype=bool)

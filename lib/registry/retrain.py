@@ -140,7 +140,7 @@ def train_starter(
 
 def needed_parts(settings: Settings, plan: TrainingPlan) -> range:
     """The parts that a version needs: folds only where a lesion may be tested, and the training on all lesions."""
-    first = 0 if decided_blind(plan.cohort(settings)).any() else plan.recipe.n_folds
+    first = 0 if decided_blind(plan.cohort(settings).as_tested()).any() else plan.recipe.n_folds
     return range(first, plan.n_parts)
 
 

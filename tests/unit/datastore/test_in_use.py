@@ -63,6 +63,15 @@ def test_only_blind_cases_count_that_no_model_chose_of_patients_that_nobody_has_
     assert found.to_json()["right"]["champion"]["value"] == 0.5
 
 
+def test_a_reader_who_gives_in_to_the_answer_is_still_counted_as_decided_before_it(site, tmp_path):
+    """Or what the model gets wrong would leave the evidence as soon as its reader believes it."""
+    settings, datastore = site
+    info = {"label_info": [{"name": "cyst", "idx": 1}, {"name": "cyst", "idx": 2}], "saw_model": True}
+    datastore.save_label("case0", str(tmp_path / "label.nii.gz"), "final", info)
+    found = in_use(settings, tmp_path / "studies", CANDIDATE)
+    assert (found.lesions, found.right and found.right[1].value) == (8, 0.5)
+
+
 def test_lesions_from_before_the_candidate_do_not_count(site, tmp_path):
     settings, _ = site
     versions = Versions(settings)

@@ -115,6 +115,48 @@ def test_a_label_that_nothing_could_be_taken_from_takes_no_decision_away(datasto
     assert "case_b" not in curated_lesions(datastore, DEFAULT_CLASSES)
 
 
+def test_segments_without_a_class_say_nothing_and_take_no_decision_away(datastore, submit):
+    submit("a", "cyst", "metastasis", proof="pathology")
+    submit("b", "Segment_1", "Segment_2")
+    assert counted(datastore) == [("cyst", "pathology", False), ("metastasis", "pathology", False)]
+    submit("a", "Segment_1")
+    submit("b", "cyst", "metastasis")
+    assert [len(one.lesions) for one in datastore.readings.latest("case_a")] == [2, 2]
+    assert [label for label, _, _ in counted(datastore)] == ["cyst", "metastasis"]
+
+
+def test_one_reader_who_types_the_name_in_two_ways_agrees_with_nobody(datastore, submit):
+    submit("Dr Weber", "cyst", "metastasis")
+    submit("dr  weber", "cyst", "hemangioma")
+    submit("user-xyz", "cyst", "hemangioma")
+    assert [one.reader for one in datastore.readings.latest("case_a")] == ["dr  weber", "user-xyz"]
+    submit("DR WEBER", "cyst", "metastasis", image="case_b")
+    submit("b", "cyst", "metastasis", image="case_b")
+    figures, note = agreement_of_readers(datastore, DEFAULT_CLASSES, blind=False)
+    assert figures.readers == ("DR WEBER", "b")
+    assert "1 reading(s) without a reader's own name" in note
+
+
+def test_what_a_reader_changes_after_the_answer_trains_and_the_blind_decision_is_tested(
+    datastore, submit, store, answers, tmp_path
+):
+    """Or tests would keep what readers left as the model says, and lose what they gave in on."""
+    submit("a", "cyst", "metastasis", proof="pathology")
+    before = cohort_of(datastore, store, DEFAULT_CLASSES)
+    assert "blind" not in before.lesions[0].record()
+    answers.record("case_a", "a", "v1", 0.5)
+    submit("a", "cyst", "hemangioma")
+    cohort = load_cohort(take_snapshot(cohort_of(datastore, store, DEFAULT_CLASSES), tmp_path / "snapshots"))
+    assert [(x.label, x.saw_model) for x in cohort] == [("cyst", True), ("hemangioma", True)]
+    tested = [(x.label, str(x.proof), x.saw_model) for x in cohort.as_tested()]
+    assert tested == [("cyst", "pathology", False), ("metastasis", "pathology", False)]
+    assert (cohort.dropped, before.dropped) == (0, 0)
+    # One that is gone since the answer cannot be tested, and is counted.
+    submit("a", "cyst")
+    cohort = load_cohort(take_snapshot(cohort_of(datastore, store, DEFAULT_CLASSES), tmp_path / "snapshots"))
+    assert (len(cohort), cohort.dropped, cohort.subset([0]).dropped) == (1, 1, 1)
+
+
 def test_none_of_the_classes_is_a_decision_that_trains_nothing(datastore, submit):
     submit("a", "cyst", "metastasis")
     submit("b", "cyst", "Other / none of these")

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import pytest
 from lesionlabel.evaluation.crossval import OutOfFold, Recipe
 from lesionlabel.evaluation.report import make_report
 from lesionlabel.lesions.classes import DEFAULT_CLASSES
-from lesionlabel.lesions.cohort import Cohort
+from lesionlabel.lesions.cohort import BlindDecision, Cohort
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.lesions.lesion import Proof
 
@@ -59,6 +60,20 @@ def test_a_lesion_whose_reader_may_have_seen_the_models_answer_is_in_no_figure(c
     assert report.tested.accuracy.value == 1
     with pytest.raises(InputError, match="or perhaps so"):
         make_report(answered(cohort_of(saw_model=None)), DEFAULT_CLASSES)
+
+
+def test_what_was_decided_again_after_the_answer_is_tested_as_decided_before_it(cohort_of):
+    first, *others = cohort_of().lesions
+    swayed = replace(first, label=DEFAULT_CLASSES.names[1], saw_model=True, blind=BlindDecision(first.label, first.proof))
+    cohort = Cohort((swayed, *others), tuple(DEFAULT_CLASSES.names), dropped=2)
+    # The network says what the reader says now.
+    report = make_report(answered(cohort), DEFAULT_CLASSES)
+    assert (report.tested.lesions, report.saw_model) == (len(cohort), 0)
+    assert report.tested.accuracy.value == pytest.approx(1 - 1 / len(cohort))
+    text = report.to_markdown()
+    assert "1 lesion(s) were decided again" in text
+    assert "2 lesion(s) that were decided blind count no more" in text
+    assert report.to_json()["snapshot"] == cohort.digest
 
 
 def test_without_proven_lesions_there_is_no_headline_and_the_report_says_so(cohort_of):

@@ -56,10 +56,10 @@ def decide(work, version, champion, may_promote=True):
     return retraining.decide(work, no_progress, never_stop, version, champion, None, may_promote)
 
 
-def passes(work, version):
+def passes(work, version, **changes):
     """Keep a decision for the version as if it had passed in regime A."""
     comparison = prepare(work.settings, version)
-    decision = replace(comparison.decide(None), regime="A", outcome=GateOutcome.PASS, reasons=("A drill.",))
+    decision = replace(comparison.decide(None), regime="A", outcome=GateOutcome.PASS, reasons=("A drill.",), **changes)
     GateRecords(work.settings).add(decision, comparison.tested)
 
 
@@ -91,6 +91,15 @@ def test_an_automatic_promotion_is_done_once_however_often_the_step_is(work, ver
     versions.rollback("an admin", "readers saw trouble")
     assert decide(work, candidate, champion)["promoted"] is False
     assert versions.champion().version == champion
+
+
+def test_where_lesions_left_the_test_since_the_answer_a_person_decides(work, versions):
+    [candidate] = [info.version for info in versions.candidates()]
+    champion = versions.champion().version
+    passes(work, candidate, dropped=2)
+    decided = decide(work, candidate, champion)
+    assert (decided["promoted"], versions.champion().version) == (False, champion)
+    assert "2 lesion(s) that were decided blind count no more" in decided["reasons"][-1]
 
 
 def test_in_regime_b_or_where_it_is_not_configured_nothing_is_promoted(work, versions):

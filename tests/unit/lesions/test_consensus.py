@@ -57,6 +57,16 @@ def test_what_all_say_counts_and_what_they_differ_on_does_not(decided):
     assert counts(decided("a"), decided("b", "cyst")) == [("open", None)]
 
 
+def test_a_part_that_was_asked_about_or_not_named_is_no_word_against_another_readers_lesion(decided):
+    """Or a biopsied metastasis would wait because somebody left a segment called Segment_1."""
+    a = decided("a", "cyst", "metastasis")
+    for unclear in ({"not_curated": ("Segment_1",)}, {"questions": 1}):
+        assert counts(a, decided("b", "cyst", **unclear)) == [("agreed", "cyst"), ("one reader", "metastasis")]
+        assert counts(a, decided("b", **unclear)) == [("one reader", "cyst"), ("one reader", "metastasis")]
+    # A label with nothing at all in it does say that there is nothing.
+    assert counts(a, decided("b")) == [("open", None)] * 2
+
+
 def test_stronger_proof_decides_and_not_having_marked_a_lesion_is_no_proof(decided):
     assert counts(decided("a", "cyst"), decided("b", "metastasis", proof=PATHOLOGY)) == [("by proof", "metastasis")]
     assert counts(decided("a", "cyst", proof=PATHOLOGY), decided("b", "metastasis", proof=FOLLOW_UP)) == [("by proof", "cyst")]

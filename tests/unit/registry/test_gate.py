@@ -86,6 +86,14 @@ def test_regime_b_has_a_veto_for_a_class_that_loses_the_margin():
     assert any(reason.startswith("Cyst loses the margin") for reason in found.reasons)
 
 
+def test_lesions_that_count_no_more_since_the_answer_are_said_and_kept():
+    cohort = replace(lesions_of(100), dropped=2)
+    found = gate(cohort.subset(range(len(cohort))), cohort.labels, cohort.labels)
+    assert (found.outcome, found.dropped) == (GateOutcome.PASS, 2)
+    assert found.reasons[-1].startswith("2 lesion(s) that were decided blind count no more")
+    assert Decision.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
 def test_a_later_look_at_the_same_lesions_needs_more():
     cohort = lesions_of(100)
     candidate = cohort.labels.copy()
