@@ -6,7 +6,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,17 @@ from lesionlabel.datastore.segments import LabelError
 from lesionlabel.datastore.synthetic_shelf import SyntheticShelf
 from lesionlabel.imaging.synthetic import is_synthetic_name, not_a_patients
 from lesionlabel.imaging.synthetic_seen import BY_NAME, synthetic_mark_of
-from lesionlabel.lesions.errors import InputError, NotFoundError
+from lesionlabel.lesions.errors import InputError, IntegrityError, NotFoundError, PacsError
 
 #: Told with the reason why a final label is refused.
 LABEL_REFUSED = (
     "So it is not the image's final label, and the one before stays; what was sent is kept in labels/history. "
     "Save the segmentation that was drawn on this image, as .seg.nrrd, .nrrd or .nii.gz."
 )
+#: Told with any other reason why a label could not be saved.
+LABEL_KEPT = "The label is not current; what was sent is kept in labels/history."
+#: What a reason comes back as, the narrowest first.
+REASONS = (LabelError, InputError, NotFoundError, IntegrityError, PacsError)
 
 #: What curation says of a label. It is changed by saving the label again, not by a note on it.
 CURATED_KEYS = frozenset(
@@ -158,12 +163,9 @@ class CuratedDatastore(FollowedDatastore):
         name = f"{image_id}{extension}"
         info = {**storable(label_info), "ts": int(time.time()), "name": name}
         if tag == FINAL and self._curate is not None:
-            try:
+            with self.kept_if_refused(image_id, source, tag, info):
                 info.update(self._curate(image_id, image, source, info))
                 self._refuse_to_lose_lesions(image_id, source)
-            except LabelError as why:
-                self.history.keep_label(tag, image_id, source, name, {**info, "refused": str(why)}, REFUSED)
-                raise LabelError(f"{why} {LABEL_REFUSED}") from why
         with self._changing() as objects:
             if image_id not in objects:
                 raise NotFoundError(f"The image {image_id!r} was removed while its label was saved.")
@@ -178,6 +180,26 @@ class CuratedDatastore(FollowedDatastore):
                 (folder / f"{image_id}{before.ext}").unlink(missing_ok=True)
             self._set_label(objects, image_id, tag, DataModel(ext=extension, info=info))
         return image_id
+
+    @contextmanager
+    def kept_if_refused(self, image_id: str, label: Path, label_tag: str, label_info: dict[str, Any]) -> Iterator[None]:
+        """Around what a label needs before it can be saved: when that fails, what was sent is kept in the history.
+
+        Raises InputError for an unsafe id, tag or file ending, NotFoundError for an unknown image, for which nothing is kept;
+        else what failed, of the same kind, with what became of the label.
+        """
+        tag, name = require_tag(label_tag), f"{require_id(image_id)}{require_extension(label.name)}"
+        try:
+            yield
+        except Exception as why:
+            if isinstance(why, NotFoundError) and image_id not in self._datastore.objects:
+                raise
+            info = {**storable(label_info), "ts": int(time.time()), "name": name, "refused": str(why)}
+            self.history.keep_label(tag, image_id, label, name, info, REFUSED)
+            kind = next((kind for kind in REASONS if isinstance(why, kind)), None)
+            if kind is None:
+                raise
+            raise kind(f"{why} {LABEL_REFUSED if kind is LabelError else LABEL_KEPT}") from why
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
         """Take a label out of use; it stays in the history. Raises NotFoundError."""
@@ -202,6 +224,9 @@ class CuratedDatastore(FollowedDatastore):
                 raise NotFoundError(f"No image {image_id!r} in the studies folder.")
             before = objects[image_id]
             merged = {**before.image.info, **storable(info), **mark_of(before)}
+            offers = [one for one in (before.image.info.get("strategy"), merged.pop("strategy", None)) if isinstance(one, dict)]
+            if offers:
+                merged["strategy"] = {name: offer for one in offers for name, offer in one.items()}
             objects[image_id] = ImageLabelModel(image=DataModel(ext=before.image.ext, info=merged), labels=before.labels)
 
     def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
@@ -224,9 +249,6 @@ class CuratedDatastore(FollowedDatastore):
             self._set_label(objects, label_id, label_tag, changed)
             self._keep_current(objects[label_id], label_id, label_tag, "info changed")
 
-            offers = [one for one in (before.image.info.get("strategy"), merged.pop("strategy", None)) if isinstance(one, dict)]
-            if offers:
-                merged["strategy"] = {name: offer for one in offers for name, offer in one.items()}
     def _final_info(self, image_id: str) -> dict[str, Any] | None:
         label = self._require_image(image_id).labels.get(FINAL)
         return None if label is None else label.info

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from monailabel.datastore.local import DataModel, ImageLabelModel
 
 from lesionlabel.datastore.curated import Curate, CuratedDatastore
-from lesionlabel.datastore.history import REFUSED
-from lesionlabel.datastore.index import FINAL, mark_of
-from lesionlabel.datastore.info import storable
-from lesionlabel.datastore.names import is_id, require_extension, require_tag
+from lesionlabel.datastore.index import mark_of
+from lesionlabel.datastore.names import is_id
 from lesionlabel.datastore.pacs_address import connect, pacs_folder
 from lesionlabel.datastore.pacs_images import EXTENSION, PacsImages
 from lesionlabel.datastore.pacs_listing import PacsListing
 from lesionlabel.datastore.scan import scan
 from lesionlabel.imaging.dicomweb_answers import is_uid
 from lesionlabel.imaging.identity import Identity
-from lesionlabel.imaging.sidecar import SUFFIX
+from lesionlabel.imaging.sidecar import SUFFIX, read_sidecar
 from lesionlabel.imaging.synthetic import is_synthetic_name
 from lesionlabel.imaging.synthetic_register import SyntheticRegister
-from lesionlabel.lesions.errors import InputError, NotFoundError, PacsError
+from lesionlabel.lesions.errors import InputError, IntegrityError, NotFoundError
 from lesionlabel.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 #: What an image's info says under "pacs".
 LISTED, NOT_CHECKED, GONE = "listed", "not checked yet", "gone"
 GONE_NOTE = "This series is not on the PACS any more: the answer is about the copy that was fetched before."
+NOT_LISTED = "The PACS lists no CT series with that Series Instance UID."
 
 
 class PacsDatastore(CuratedDatastore):
@@ -59,10 +62,18 @@ class PacsDatastore(CuratedDatastore):
         return [image_id for image_id in found if self._datastore.objects[image_id].image.info.get("pacs") == LISTED]
 
     def get_image_uri(self, image_id: str) -> str:
-        """The path of the image's volume, fetched from the PACS where it is not here. Raises as PacsImages.path."""
+        """The path of the image's volume, fetched from the PACS where it is not here. Raises as PacsImages.path.
+
+        The only question that asks the PACS for what is not listed: that can take minutes.
+        """
         if is_synthetic_name(image_id):
             return super().get_image_uri(image_id)
-        self._require_image(image_id)
+        try:
+            self._require_image(image_id)
+        except NotFoundError:
+            # It may have come to the PACS since the listing was read.
+            if not is_uid(image_id) or self.listing.look_for(image_id) is None:
+                raise
         return str(self._images.path(image_id))
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
@@ -72,23 +83,32 @@ class PacsDatastore(CuratedDatastore):
         raise InputError("Images come from the PACS: delete the series there. What was saved about it here is kept.")
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
-        """As in a studies folder. Raises PacsError where the series cannot be had now; what was sent is kept in the history."""
+        """As in a studies folder. Raises as get_image_uri; what was sent is then kept in the history."""
         if not is_synthetic_name(image_id):
-            try:
+            with self.kept_if_refused(image_id, Path(label_filename), label_tag, label_info):
                 # First: only all slices say whether the series is synthetic.
                 self.get_image_uri(image_id)
-            except PacsError as why:
-                tag, extension = require_tag(label_tag), require_extension(label_filename)
-                info = {**storable(label_info), "ts": int(time.time()), "refused": str(why)}
-                self.history.keep_label(tag, image_id, Path(label_filename), f"{image_id}{extension}", info, REFUSED)
-                raise PacsError(f"{why} The label is not current yet; what was sent is kept in labels/history.") from why
             self._follow_files()
         return super().save_label(image_id, label_filename, label_tag, label_info)
 
     def get_dataset_archive(self, limit_cases: int | None) -> str:
-        for image_id in self.get_labeled_images():
-            self.get_image_uri(image_id)
+        """As in a studies folder, without series of which neither the PACS nor this server has the slices any more."""
+        lost, labelled = 0, self.get_labeled_images()
+        for image_id in labelled:
+            try:
+                self.get_image_uri(image_id)
+            except NotFoundError:
+                lost += 1
+        if lost:
+            logger.warning("The data set lacks %d labelled series that the PACS has no more.", lost)
+        if lost and lost == len(labelled):
+            raise NotFoundError("All labelled series are gone from the PACS and from here. Put them back on the PACS.")
         return super().get_dataset_archive(limit_cases)
+
+    def datalist(self, full_path: bool = True) -> list[dict[str, Any]]:
+        """Pairs of image and final label; only those whose image is here."""
+        here = {path.name for path in self.studies.glob(f"[!.]*{EXTENSION}")}
+        return [pair for pair in super().datalist(full_path) if Path(pair["image"]).name in here]
 
     def status(self) -> dict[str, Any]:
         """MONAI Label's counts, and under "pacs" whether the PACS answers."""
@@ -109,16 +129,13 @@ class PacsDatastore(CuratedDatastore):
 
     def _is_labelled(self, image_id: str) -> bool:
         entry = self._datastore.objects.get(image_id)
-        return entry is not None and FINAL in entry.labels
+        return entry is not None and bool(entry.labels)
 
     def _require_image(self, image_id: str) -> ImageLabelModel:
         try:
             return super()._require_image(image_id)
         except NotFoundError:
-            # It may have come to the PACS since the listing was read.
-            if not is_uid(image_id) or self.listing.look_for(image_id) is None:
-                raise NotFoundError("The PACS lists no CT series with that Series Instance UID.") from None
-            return super()._require_image(image_id)
+            raise NotFoundError(NOT_LISTED) from None
 
     def _follow_files(self) -> None:
         self.listing.refresh_soon()
@@ -144,7 +161,12 @@ class PacsDatastore(CuratedDatastore):
             info = {"ts": int(time.time()), "name": f"{uid}{EXTENSION}", **kept, "pacs": state}
             if one is not None and one.instances is not None:
                 info["slices"] = one.instances
-            if one is not None and one.synthetic:
+            if (one is not None and one.synthetic) or (before is None and uid in fetched and self._is_simulated(uid)):
                 info["synthetic"] = True
             images[uid] = ImageLabelModel(image=DataModel(ext=EXTENSION, info=info))
         return scan(self.studies, known, self.history, images)
+
+    def _is_simulated(self, uid: str) -> bool:
+        with suppress(IntegrityError):  # whoever opens the image is told
+            return read_sidecar(self.studies, uid).simulated
+        return False

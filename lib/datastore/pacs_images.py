@@ -20,11 +20,11 @@ from lesionlabel.imaging.importer import series_info_of
 from lesionlabel.imaging.nifti import write_image
 from lesionlabel.imaging.orientation import from_canonical
 from lesionlabel.imaging.same_voxels import voxels_digest
-from lesionlabel.imaging.series import files_below, find_series, load_series
+from lesionlabel.imaging.series import find_series, load_series
 from lesionlabel.imaging.sidecar import Sidecar, read_sidecar, sidecar_path, write_sidecar
 from lesionlabel.imaging.synthetic_register import SyntheticRegister
 from lesionlabel.lesions.cohort import PHANTOM_PREFIX
-from lesionlabel.lesions.errors import InputError, NotFoundError, PacsError
+from lesionlabel.lesions.errors import InputError, IntegrityError, NotFoundError, PacsError, places
 
 logger = logging.getLogger(__name__)
 
@@ -35,15 +35,15 @@ AT_WORK_S = 3600.0
 #: Slices of a retrieval that was cut off are of use for so long.
 ABANDONED_S = 24 * 3600.0
 AT_ONCE = 2
-#: In a sidecar's source: how many instances the series had when it was fetched.
+#: In a sidecar's source: how many instances the PACS listed when it was fetched, None where it did not say.
 INSTANCES = "pacs_instances"
 
 
 class PacsImages:
     """Volumes by Series Instance UID, under folder as <UID>.nrrd, each with the sidecar that an import gives.
 
-    budget: bytes on disk; wait_s: how long `path` waits. is_labelled: whether readers' labels lie on a series, whose slices then
-    must stay what they were. Safe to use from several threads and processes.
+    budget: bytes on disk; wait_s: how long `path` waits. is_labelled: whether labels lie on a series, whose slices then must stay
+    what they were, and here. Safe to use from several threads and processes.
     """
 
     def __init__(
@@ -72,8 +72,8 @@ class PacsImages:
     def path(self, uid: str) -> Path:
         """The volume of a series, fetched from the PACS if it is not here. However many ask, it is fetched once.
 
-        Raises PacsError when the PACS is away or the series takes longer than a question waits (it is fetched all the same),
-        NotFoundError when it was deleted there, InputError when it is no CT volume.
+        Raises PacsError when the PACS is away, the disk is full, or the series takes longer than a question waits (it is fetched
+        all the same), NotFoundError when it was deleted there, InputError when it is no CT volume.
         """
         target = self._folder / f"{uid}{EXTENSION}"
         if self._is_current(uid, target):
@@ -120,23 +120,35 @@ class PacsImages:
 
     def _fetch(self, uid: str) -> Path:
         target, staging = self._folder / f"{uid}{EXTENSION}", self._staging / uid
-        with FileLock(self._staging / f"{uid}.lock"):
-            listed = self._listing.look_for(uid)
-            if listed is None:
-                raise NotFoundError("The series is not on the PACS any more, and there is no copy of it here.")
-            if self._is_current(uid, target):
-                return target
-            count = len(self._client.retrieve(listed.study_uid, uid, staging))
-            try:
-                self._put(uid, staging, count, target)
-            finally:
+        try:
+            with FileLock(self._staging / f"{uid}.lock"):
+                # What was fetched before is had again also when the site's search does not find it any more.
+                listed = self._listing.look_for(uid, everywhere=sidecar_path(self._folder, uid).exists())
+                if listed is None:
+                    raise NotFoundError("The series is not on the PACS any more, and there is no copy of it here.")
+                if self._is_current(uid, target):
+                    return target
+                slices = self._client.retrieve(listed.study_uid, uid, staging)
+                self._put(uid, slices, listed.instances, target)
                 shutil.rmtree(staging, ignore_errors=True)
+        except InputError:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+        except (NotFoundError, IntegrityError, PacsError):
+            raise
+        except (OSError, RuntimeError) as error:  # the latter is ITK's, which names the file
+            logger.warning("A series of the PACS could not be written: %s", places(error))
+            free = shutil.disk_usage(self._folder).free / 2**30
+            raise PacsError(
+                f"The series could not be written here ({free:.1f} GiB free in LESIONLABEL_HOME). Make room; what came is kept."
+            ) from None
         self._evict(uid)
         return target
 
-    def _put(self, uid: str, staging: Path, count: int, target: Path) -> None:
+    def _put(self, uid: str, slices: list[Path], listed: int | None, target: Path) -> None:
         """Read the slices as an import does, and write sidecar, then volume: no image lacks its patient."""
-        found, refused = find_series(files_below(staging), staging)
+        staging = slices[0].parent
+        found, refused = find_series(slices, staging)
         if len(found) != 1:
             why = refused[0].reason if refused else "Its slices say that they are of several patients or studies."
             raise InputError(f"The series cannot be used. {why}")
@@ -150,7 +162,7 @@ class PacsImages:
             f"{PHANTOM_PREFIX}{pseudonym}" if synthetic else pseudonym,
             synthetic,
             series_info_of(loaded.volume),
-            {**loaded.source, INSTANCES: count},
+            {**loaded.source, INSTANCES: listed},
             voxels_digest(loaded.volume),
         )
         self._check_same(sidecar)
@@ -173,7 +185,7 @@ class PacsImages:
             logger.warning("A series that was fetched again is now said to be of another patient; it counts as that one's.")
 
     def _evict(self, fetched: str) -> None:
-        """Remove what was used longest ago until the rest fits; never what is gone from the PACS or may be in work."""
+        """Remove what was used longest ago until the rest fits; never what is labelled, gone from the PACS, or may be in work."""
         found = []
         for path in self._folder.glob(f"[!.]*{EXTENSION}"):
             try:
@@ -186,8 +198,12 @@ class PacsImages:
             if total <= self._budget:
                 return
             uid = path.name.removesuffix(EXTENSION)
-            if uid != fetched and uid in self._listing.series and time.time() - used > AT_WORK_S:
+            spared = uid == fetched or uid not in self._listing.series or self._is_labelled(uid)
+            if not spared and time.time() - used > AT_WORK_S:
                 path.unlink(missing_ok=True)
                 total -= size
         if total > self._budget:
-            logger.warning("The series in use need %.1f GiB, more than LESIONLABEL_DICOMWEB_CACHE_GIB allows.", total / 2**30)
+            logger.warning(
+                "The series in use and those with labels need %.1f GiB, more than LESIONLABEL_DICOMWEB_CACHE_GIB allows.",
+                total / 2**30,
+            )

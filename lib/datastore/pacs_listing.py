@@ -7,8 +7,9 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,6 +43,10 @@ class Listed:
     synthetic: bool | None = None
 
 
+#: What a header says of being synthetic: None where it cannot be read, the error where the series is gone.
+Said = bool | NotFoundError | None
+
+
 class PacsListing:
     """The CT series on a PACS by Series Instance UID. folder: where the last listing is kept. search: as DicomWeb.series.
 
@@ -69,25 +74,37 @@ class PacsListing:
 
     def refresh(self) -> None:
         """Read the listing now, and look at a header of each new series. Raises PacsError."""
+        before = self.series
         found = self._client.series(self._search)
         studies = Counter(one.series_uid for one in found)
         # A Series Instance UID in two studies names nothing: a click on one would be answered about the other.
         listed = [one for one in found if studies[one.series_uid] == 1]
-        known = self.series
-        marks = {uid: known[uid].synthetic for uid in known}
-        self._show({one.series_uid: Listed(one.study_uid, one.instances, marks.get(one.series_uid)) for one in listed})
+        with self._changing() as series:
+            # What was looked for meanwhile may have come after the PACS made its list.
+            added = {uid: one for uid, one in series.items() if uid not in before}
+            marks = {uid: one.synthetic for uid, one in series.items()}
+            series.clear()
+            series |= added
+            series |= {one.series_uid: Listed(one.study_uid, one.instances, marks.get(one.series_uid)) for one in listed}
         unknown = [uid for uid, one in self.series.items() if one.synthetic is None]
         with ThreadPoolExecutor(AT_ONCE, "pacs-headers") as pool:
             for start in range(0, len(unknown), BATCH):
-                batch = unknown[start : start + BATCH]
-                self._update(dict(zip(batch, pool.map(self._looked_at, batch), strict=True)))
+                said = dict(zip(batch := unknown[start : start + BATCH], pool.map(self._said_if_any, batch), strict=True))
+                self._take(said)
+                # One damaged file hides no other series; a PACS that answers nothing is not asked on.
+                failed = [one for one in said.values() if isinstance(one, PacsError)]
+                if len(failed) == len(batch):
+                    if all(one.synthetic is None for one in self.series.values()):
+                        raise failed[0]
+                    return
 
-    def look_for(self, series_uid: str) -> Listed | None:
-        """Ask for one series, which may have come a moment ago; None where there is none.
+    def look_for(self, series_uid: str, *, everywhere: bool = False) -> Listed | None:
+        """Ask for one series, which may have come a moment ago; None where there is none. everywhere: not only in the search.
 
         Raises PacsError, InputError where several studies hold a series of that UID.
         """
-        found = self._client.series({**self._search, "SeriesInstanceUID": series_uid})
+        search = {"Modality": "CT"} if everywhere else self._search
+        found = self._client.series({**search, "SeriesInstanceUID": series_uid})
         found = [one for one in found if one.series_uid == series_uid]
         if not found:
             return None
@@ -96,16 +113,15 @@ class PacsListing:
                 f"The PACS holds {len(found)} studies with a series of this UID: nobody knows which is meant. Mend it there."
             )
         one = found[0]
-        before = self.series.get(series_uid)
-        self._update({series_uid: Listed(one.study_uid, one.instances, before.synthetic if before else None)}, add=True)
-        self._update({series_uid: self._looked_at(series_uid)})
+        with self._changing() as series:
+            before = series.get(series_uid)
+            series[series_uid] = Listed(one.study_uid, one.instances, before.synthetic if before else None)
+        self._take({series_uid: self._said(series_uid)})
         return self.series.get(series_uid)
 
     def mark(self, series_uid: str, synthetic: bool) -> None:
         """Say what its slices, all of which were read, say."""
-        before = self.series.get(series_uid)
-        if before is not None and before.synthetic != synthetic:
-            self._update({series_uid: replace(before, synthetic=synthetic)})
+        self._take({series_uid: synthetic})
 
     def _refresh_quietly(self) -> None:
         started = time.monotonic()
@@ -123,33 +139,56 @@ class PacsListing:
             took = time.monotonic() - started
             self._next = time.monotonic() + max(FRESH_S, took / SHARE)
 
-    def _looked_at(self, series_uid: str) -> Listed | None:
-        """The series with what its first header says; None where it is gone."""
+    def _said(self, series_uid: str) -> Said:
+        """What the series' first header says of being synthetic. Raises PacsError."""
         one = self.series.get(series_uid)
         if one is None:
             return None
         try:
             header = self._client.first_header(one.study_uid, series_uid)
-        except NotFoundError:
-            return None
+        except NotFoundError as gone:
+            return gone
         with quiet_pydicom():
             try:
-                said = is_synthetic(Dataset.from_json({tag: value for tag, value in header.items() if tag.upper() in MARKS}))
+                return is_synthetic(Dataset.from_json({tag: value for tag, value in header.items() if tag.upper() in MARKS}))
             except Exception:  # pydicom raises anything on values that break the standard; retrieval looks at every slice
-                return replace(one, synthetic=None)
-        return replace(one, synthetic=said)
+                return None
 
-    def _update(self, changes: Mapping[str, Listed | None], *, add: bool = False) -> None:
-        kept = {uid: one for uid, one in changes.items() if one is not None and (add or uid in self.series)}
-        self._show({**{uid: one for uid, one in self.series.items() if changes.get(uid, one) is not None}, **kept})
+    def _said_if_any(self, series_uid: str) -> Said | PacsError:
+        try:
+            return self._said(series_uid)
+        except PacsError as error:
+            return error
 
-    def _show(self, series: dict[str, Listed]) -> None:
+    def _take(self, said: Mapping[str, Said | PacsError]) -> None:
+        with self._changing() as series:
+            for uid, mark in said.items():
+                if isinstance(mark, NotFoundError):
+                    series.pop(uid, None)
+                elif uid in series and isinstance(mark, bool):
+                    series[uid] = replace(series[uid], synthetic=mark)
+
+    @contextmanager
+    def _changing(self) -> Iterator[dict[str, Listed]]:
+        """The series to change, by one thread at a time; shown when the block ends well.
+
+        What is known as synthetic stays so: a first header says nothing of the slices that said it.
+        """
         with self._lock:
+            series = dict(self.series)
+            yield series
+            for uid, one in series.items():
+                before = self.series.get(uid)
+                if before is not None and before.synthetic:
+                    series[uid] = replace(one, synthetic=True)
             if series == self.series:
                 return
-            content = {uid: [one.study_uid, one.instances, one.synthetic] for uid, one in series.items()}
-            write_atomically(self._file, json.dumps(content).encode())
             self.series, self.changed = series, time.time_ns()
+            content = {uid: [one.study_uid, one.instances, one.synthetic] for uid, one in series.items()}
+            try:
+                write_atomically(self._file, json.dumps(content).encode())
+            except OSError as error:  # it is only for the next start
+                logger.warning("The list of the PACS's series could not be kept: %s", places(error))
 
 
 def _read(file: Path) -> dict[str, Listed]:

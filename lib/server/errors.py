@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import secrets
@@ -66,6 +67,8 @@ def to_response(error: Exception) -> JSONResponse:
     if type(error).__module__.partition(".")[0] in ("sqlalchemy", "sqlite3", "dbos", "psycopg"):
         logger.error("The jobs' database: %s", places(error))
         return JSONResponse({"detail": "The jobs' database cannot be used just now. Try again.", "error": "Database"}, 503)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return JSONResponse({"detail": "The server's disk is full. Make room in LESIONLABEL_HOME.", "error": "DiskFull"}, 503)
     if isinstance(error, json.JSONDecodeError):
         return JSONResponse({"detail": f"params and info must be JSON: {error}.", "error": "JSONDecodeError"}, 422)
     incident = secrets.token_hex(4)

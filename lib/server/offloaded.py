@@ -21,9 +21,9 @@ from monailabel.endpoints.user.auth import User
 
 from lesionlabel.datastore.names import id_for, require_extension, require_id, require_tag, split_extension
 from lesionlabel.datastore.raw_label import with_grid
-from lesionlabel.lesions.errors import InputError, NotFoundError, PacsError
+from lesionlabel.lesions.errors import InputError, NotFoundError
 from lesionlabel.server.inference import read_params, session_over
-from lesionlabel.server.roles import ANNOTATOR, USER
+from lesionlabel.server.roles import ADMIN, ANNOTATOR, USER
 from lesionlabel.server.running import running_app
 from lesionlabel.server.saved import in_words
 
@@ -81,39 +81,45 @@ def save_label(
     byte a voxel, is kept as .nrrd on the image's grid.
     """
     label.filename = f"upload{require_extension(label.filename or '')}"
-    require_tag(tag or "final")
+    tag = require_tag(tag or "final")
     image = id_for(image)
-    running_app().datastore().get_image_info(image)
+    store = running_app().datastore()
+    try:
+        store.get_image_info(image)
+    except NotFoundError:
+        store.get_image_uri(image)  # it may have come to the PACS a moment ago
     given = read_params(params)
     if host.MONAI_LABEL_AUTH_ENABLE:
         given["user"] = user.username
     results = running_app().results
-    submitting = nullcontext() if results is None else results.submitting(image, tag or "final")
-    with on_grid(label, image) as label, cleaned_up(background_tasks), submitting:
+    submitting = nullcontext() if results is None else results.submitting(image, tag)
+    with on_grid(label, image, tag, given) as label, cleaned_up(background_tasks), submitting:
         result = datastore.save_label(background_tasks, image, json.dumps(given), tag, label, user.username)
-    info = running_app().datastore().get_label_info(image, tag or "final")
+    info = store.get_label_info(image, tag)
     wanted = ("reader", "proof", "saw_model", "lesions", "questions", "not_curated", "curation_problem")
     told = {"message": in_words(info)} if "lesions" in info else {}
     return {**told, **result, **{key: info[key] for key in wanted if key in info}}
 
 
 @contextmanager
-def on_grid(label: UploadFile, image: str) -> Iterator[UploadFile]:
-    """The label as a file that says where its voxels lie: as it came, unless it is a .bin file."""
+def on_grid(label: UploadFile, image: str, tag: str, info: dict[str, Any]) -> Iterator[UploadFile]:
+    """The label as a file that says where its voxels lie: as it came, unless it is a .bin file.
+
+    One that fits no image, or whose image cannot be had, is kept in the history as it came.
+    """
     if not (label.filename or "").endswith(".bin"):
         yield label
         return
-    try:
-        volume = running_app().desk.open(Path(running_app().datastore().get_image_uri(image))).volume
-    except PacsError:  # the datastore says so too, and keeps what was sent
-        yield label
-        return
+    store = running_app().datastore()
     with tempfile.TemporaryDirectory(prefix="lesionlabel-") as folder:
         raw = Path(folder) / "label.bin"
         with raw.open("wb") as target:
             shutil.copyfileobj(label.file, target, 1 << 20)
-        with with_grid(raw, volume, Path(folder) / "label.nrrd").open("rb") as made:
-            yield UploadFile(made, filename="upload.nrrd")
+        with store.kept_if_refused(image, raw, tag, info):
+            volume = running_app().desk.open(Path(store.get_image_uri(image))).volume
+            made = with_grid(raw, volume, Path(folder) / "label.nrrd")
+        with made.open("rb") as file:
+            yield UploadFile(file, filename="upload.nrrd")
 
 
 @router.get("/datastore/image")
@@ -127,10 +133,37 @@ def check_image(image: str, check_sum: str | None = None, user: User = USER) -> 
     return datastore.download_image(id_for(image), check_only=True, check_sum=check_sum)
 
 
+@router.get("/datastore/image/info")
+def get_image_info(image: str, user: User = USER) -> dict[str, Any]:
+    return datastore.get_image_info(id_for(image))
+
+
 @router.put("/datastore/image/info")
 def update_image_info(image: str, info: Annotated[str, Form()] = "{}", user: User = ANNOTATOR) -> None:
     """Add to an image's info."""
     datastore.update_image_info(image, json.dumps(read_params(info)), user.username)
+
+
+@router.get("/datastore/label")
+def download_label(label: str, tag: str, user: User = USER) -> Any:
+    """The current label as a file."""
+    return datastore.download_label(label, tag)
+
+
+@router.head("/datastore/label")
+def check_label(image: str, tag: str, user: User = USER) -> Any:
+    return datastore.download_label(image, tag, check_only=True)
+
+
+@router.delete("/datastore/label")
+def remove_label(id: str, tag: str, user: User = ADMIN) -> Any:  # the stock parameter's name
+    """Take a label out of use; it stays in the history."""
+    return datastore.remove_label(id, tag, user.username)
+
+
+@router.get("/datastore/label/info")
+def get_label_info(label: str, tag: str, user: User = USER) -> dict[str, Any]:
+    return datastore.get_label_info(label, tag)
 
 
 @router.put("/datastore/label/info")

@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import json
 
 import httpx
@@ -38,6 +39,12 @@ def answer_to(error):
 def test_what_a_user_can_mend_is_said_with_the_right_status(error, status):
     response = answer_to(error)
     assert (response.status_code, response.json()) == (status, {"detail": str(error), "error": type(error).__name__})
+
+
+def test_a_full_disk_is_said():
+    response = answer_to(OSError(errno.ENOSPC, "No space left on device", "/home/x"))
+    assert response.status_code == 503
+    assert "disk is full" in response.json()["detail"]
 
 
 def test_params_that_are_no_json_are_the_clients_mistake():
