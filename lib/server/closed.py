@@ -14,6 +14,8 @@ CLOSED: tuple[tuple[tuple[str, ...], str, int, str], ...] = (
     (("POST",), "/batch/infer/{model}", 404, "Batch inference is not offered: an answer needs a lesion. Use /infer/{model}."),
     (("PUT", "DELETE"), "/model/{model}", 403, "Models are changed by 'lesionlabel models promote' only."),
     (("POST", "DELETE"), "/scoring/{path:path}", 404, "There is no scoring method."),
+    # Stock OHIF asks other servers for fonts and is bound by no policy. In front of it may be slashes and dots.
+    (("GET", "HEAD"), "/static/{before:path}ohif/{path:path}", 404, "OHIF is at /ohif/."),
 )
 
 

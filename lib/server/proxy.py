@@ -31,7 +31,9 @@ READ_ONLY = "The PACS is only read through this server. Results go there when th
 #: What a DICOMweb resource looks like (PS3.18 9 to 11): never a way up, nothing encoded, nothing of the PACS beside DICOMweb.
 RESOURCE = re.compile(r"(studies|series|instances)(/[A-Za-z0-9_,-][A-Za-z0-9._,-]*)*/?")
 ASKED = ("accept", "if-none-match", "if-modified-since", "range")
-ANSWERED = ("content-type", "content-length", "content-range", "etag", "last-modified", "warning")
+ANSWERED = ("content-type", "content-encoding", "content-length", "content-range", "etag", "last-modified", "warning")
+#: A page that somebody stored on the PACS runs no script with this server's rights; what OHIF fetches is not touched by it.
+SAFE = {"content-security-policy": "sandbox; default-src 'none'", "x-content-type-options": "nosniff"}
 #: Requests to the PACS at once; OHIF asks for hundreds of frames.
 AT_ONCE = 16
 
@@ -52,7 +54,7 @@ async def read(request: Request, path: str, user: User = USER) -> Response:
     if answer.status_code not in (200, 204, 206, 304, 400, 404, 406, 410, 413):
         await answer.aclose()
         raise refusal(answer.status_code, "show images")
-    kept = {name: answer.headers[name] for name in ANSWERED if name in answer.headers}
+    kept = {name: answer.headers[name] for name in ANSWERED if name in answer.headers} | SAFE
     # Patients' images stay in no cache but the browser's own.
     kept["cache-control"] = "private, no-cache"
     return StreamingResponse(_body(answer), answer.status_code, kept, background=BackgroundTask(answer.aclose))
