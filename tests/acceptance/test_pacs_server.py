@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 
@@ -73,6 +75,8 @@ def test_ohifs_raw_label_lands_on_the_grid_of_the_series(pacs_server, series, tm
     wrong = save(pacs_server, series[1], raw_label({(12, 45, 35): 1})[:-1])
     assert wrong.status_code == 422
     assert "221183 bytes" in wrong.json()["detail"]
+    (kept,) = pacs_server.home.glob(f"pacs/*/labels/history/labels/final/{series[1]}/*/{series[1]}.bin")
+    assert kept.stat().st_size == 221183
     assert pacs_server.get(f"/datastore/label/info?label={series[1]}&tag=final")["lesions"] == [lesion]
 
 
@@ -85,6 +89,8 @@ def test_the_proxy_keeps_queries_and_shows_no_credentials(pacs_server, series):
     assert not {"www-authenticate", "set-cookie", "authorization"} & {name.lower() for name in found.headers}
     instances = httpx.get(f"{base}/wado/studies/{series[0]}/series/{series[1]}/instances?limit=2").json()
     assert len(instances) == 2
+    assert found.headers["x-content-type-options"] == "nosniff"
+    assert found.headers["content-security-policy"].startswith("sandbox")
     sop = instances[0]["00080018"]["Value"][0]
     frame = f"{base}/wado/studies/{series[0]}/series/{series[1]}/instances/{sop}/frames/1"
     pixels = httpx.get(frame, headers={"Accept": 'multipart/related; type="application/octet-stream"'})
@@ -143,6 +149,22 @@ def test_ohif_is_served_with_its_types_and_nothing_else(pacs_server):
     assert "@import" not in httpx.get(f"{pacs_server.url}/ohif/app.bundle.css").text
     for path in ("..%2f..%2f..%2fconfig.py", "%2e%2e/app.py", "sw.js", "nothing.js"):
         assert httpx.get(f"{pacs_server.url}/ohif/{path}").status_code == 404
+    for path in ("ohif/index.html", "/ohif/index.html", "%2e/ohif/index.html"):
+        assert httpx.get(f"{pacs_server.url}/static/{path}").status_code == 404
+
+
+def test_a_pacs_that_hangs_holds_up_nobody(pacs_server, secured_orthanc, series):
+    secured_orthanc.pause()
+    try:
+        with ThreadPoolExecutor() as pool:
+            waiting = pool.submit(httpx.get, f"{pacs_server.url}/datastore/image?image=1.2.3.4", timeout=300)
+            for path in ("image/info?image=1.2.3.4", "label?label=1.2.3.4&tag=final", "label/info?label=1.2.3.4&tag=final"):
+                assert httpx.get(f"{pacs_server.url}/datastore/{path}", timeout=20).status_code == 404
+            assert not waiting.done()
+            secured_orthanc.resume()
+            assert waiting.result().status_code == 404
+    finally:
+        secured_orthanc.resume()
 
 
 def test_an_orthanc_that_dies_and_comes_back(pacs_server, secured_orthanc, series, tiny_series, tmp_path):
@@ -165,6 +187,58 @@ def test_an_orthanc_that_dies_and_comes_back(pacs_server, secured_orthanc, serie
     while pacs_server.get("/info/")["datastore"]["pacs"] != "answers" and time.monotonic() < end:
         time.sleep(0.2)
     assert pacs_server.get("/info/")["datastore"]["pacs"] == "answers"
+
+
+def test_what_a_reader_submits_comes_to_the_pacs_as_seg_and_sr(pacs_server, secured_orthanc, tiny_series, tmp_path):
+    study, uid = tiny_series(tmp_path / "dicom", patient="R-7")
+    secured_orthanc.add(tmp_path / "dicom")
+    click = json.dumps({"foreground": [[35, 45, 12]], "whole": True})
+    outline = httpx.post(f"{pacs_server.url}/infer/lesion?image={uid}&output=image", data={"params": click}, timeout=120)
+    assert outline.status_code == 200, outline.text
+    assert ask(pacs_server, uid, foreground=[[62, 50, 10]], with_type=True).json()["prediction"]
+    (tmp_path / "outline.nrrd").write_bytes(outline.content)
+    mask = sitk.ReadImage(tmp_path / "outline.nrrd")
+    data = {"params": json.dumps({"label_info": [{"name": "cyst", "idx": 1}], "client_id": "Dr. A"})}
+    files = {"label": ("label.nrrd", outline.content)}
+    report = httpx.post(f"{pacs_server.url}/infer/lesion_report?image={uid}&output=json", data=data, files=files, timeout=120)
+    assert report.json()["lesions"][0]["prediction"], report.text
+    saved = httpx.put(f"{pacs_server.url}/datastore/label?image={uid}", data=data, files=files, timeout=120)
+    assert len(saved.json()["lesions"]) == 1, saved.text
+
+    def stored() -> dict[str, str]:
+        (found,) = secured_orthanc.ask("POST", "/tools/lookup", study.encode())
+        series = secured_orthanc.ask("GET", f"/studies/{found['ID']}/series")
+        return {one["MainDicomTags"]["SeriesDescription"]: one["Instances"][0] for one in series}
+
+    end = time.monotonic() + 120
+    while len(stored()) < 5 and time.monotonic() < end:
+        time.sleep(0.5)
+    kinds = {name.split()[1] + " " + name.split()[2]: name for name in stored() if name.startswith("RESEARCH")}
+    assert sorted(kinds) == ["model's outlines", "model's prediction", "reader's decision", "reader's outlines"]
+    drawn = stored()[kinds["reader's outlines"]]
+    (segment,) = secured_orthanc.ask("GET", f"/instances/{drawn}/simplified-tags")["SegmentSequence"]
+    assert segment["SegmentLabel"] == "cyst (Lesion 1)"
+    assert segment["SegmentAlgorithmType"] == "SEMIAUTOMATIC", "the software's outline, as it was"
+    while pacs_server.get("/api/v1/results") and time.monotonic() < end:
+        time.sleep(0.5)
+    assert pacs_server.get("/api/v1/results") == []
+    (sent,) = pacs_server.get("/api/v1/results?sent=true")
+    assert (sent["state"], len(sent["documents"]), sent["problem"]) == ("sent", 4, "")
+
+    asked = {"params": json.dumps({"point": [35, 45, 12], "diameter_mm": 28})}
+    told = httpx.post(f"{pacs_server.url}/api/v1/results/sr?image={uid}", data=asked, timeout=120)
+    (tmp_path / "sr.dcm").write_bytes(told.content)
+    assert pydicom.dcmread(tmp_path / "sr.dcm").PatientID == "R-7"
+    infer = f"{pacs_server.url}/infer"
+    drawn = httpx.post(f"{infer}/lesion?image={uid}&output=dicom_seg", data={"params": click}, timeout=120)
+    (tmp_path / "seg.dcm").write_bytes(drawn.content)
+    assert pydicom.dcmread(tmp_path / "seg.dcm").pixel_array.sum() == sitk.GetArrayViewFromImage(mask).sum()
+    for model in ("generate", "lesion_classifier"):
+        refused = httpx.post(f"{infer}/{model}?image={uid}&output=dicom_seg", data=asked, timeout=120)
+        assert refused.status_code == 422, refused.text
+        assert "DICOM SEG" in refused.json()["detail"]
+    said = pacs_server.output.read_text() + (pacs_server.home / "app" / "logs" / "app.log").read_text()
+    assert not [word for word in (study, uid, "R-7", "Invented", "Dr. A", sent["name"]) if word in said]
 
 
 def test_a_series_deleted_on_the_pacs_says_so(pacs_server, secured_orthanc, series):
@@ -193,3 +267,8 @@ def test_retraining_takes_the_labels_of_a_pacs(pacs_server, secured_orthanc, ser
     cohort = cohort_of_studies(Path(lesions_of(datastore.studies)["studies"]), settings)
     assert cohort.counts()["cyst"] == 1
     assert cohort.patients[0].startswith("p-")
+    # A series that is gone altogether stops nothing.
+    (datastore.studies / f"{series[1]}.nrrd").unlink()
+    secured_orthanc.remove(series[1])
+    assert cohort_of_studies(datastore.studies, settings).counts()["cyst"] == 0
+    secured_orthanc.add(series[2])
