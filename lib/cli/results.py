@@ -62,14 +62,20 @@ def send_results() -> None:
     import time
 
     from lesionlabel.datastore.result_setup import results_client
+    from lesionlabel.lesions.errors import InputError
     from lesionlabel.settings import Settings
 
     settings = Settings()
+    if not settings.store_results:
+        raise InputError(
+            "LESIONLABEL_STORE_RESULTS is not set here, so nothing is sent. Run this with the server's settings, "
+            "LESIONLABEL_RESULTS_URL among them if it is set there."
+        )
     sent = waiting = 0
     for folder, outbox in _outboxes(settings):
         if outbox.list():
             client = results_client(settings, settings.home / "pacs" / folder.name)
-            done, left = outbox.send_due(client.stow, time.time(), all_of_them=True)
+            done, left = outbox.send_due(client.stow, client.url, time.time(), all_of_them=True)
             client.close()
             sent, waiting = sent + done, waiting + left
     print(f"{sent} sent, {waiting} still wait.")

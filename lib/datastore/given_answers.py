@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,10 +16,14 @@ import numpy as np
 
 from lesionlabel.datastore.outbox import key_of
 from lesionlabel.lesions.contour import Contour
-from lesionlabel.lesions.errors import InputError
+from lesionlabel.lesions.errors import InputError, places
 from lesionlabel.lesions.files import write_atomically
 from lesionlabel.lesions.volume import Geometry
 
+logger = logging.getLogger(__name__)
+
+#: How an answer says that our segmenter drew its outline.
+SEGMENTED = "segmented"
 #: Answers kept for an image: the newest.
 MOST = 200
 #: What is kept of an answer.
@@ -29,10 +34,23 @@ IN_SLICE = 0.25
 
 @dataclass(frozen=True, eq=False)
 class GivenAnswer:
-    """An answer with a lesion type. given_at: UTC, ISO 8601. json: as the client got it, as far as it is kept."""
+    """An answer with an outline. given_at: UTC, ISO 8601. json: as the client got it, as far as it is kept."""
 
     given_at: str
     json: dict[str, Any]
+
+    @property
+    def typed(self) -> bool:
+        """Whether it gave a lesion type."""
+        return bool(self.json.get("prediction") and self.json.get("model"))
+
+    @property
+    def segmented(self) -> bool:
+        """Whether our segmenter drew its outline."""
+        return str(self.json["lesion"].get("outlined_by", "")).startswith(SEGMENTED)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"given_at": self.given_at, "json": self.json}
 
     def contour(self, grid: Geometry) -> Contour:
         """The outline that was answered about, in the voxels of grid. Raises InputError where it lies in no slice of grid."""
@@ -51,13 +69,16 @@ class GivenAnswers:
         self._lock = threading.Lock()
 
     def keep(self, image_id: str, params: dict[str, Any]) -> None:
-        """Remember every type that an answer gave; an answer without one is passed over."""
+        """Remember every outline and type that an answer gave. Where the disk takes it not, the client gets the answer still."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        new = [{"given_at": now, "json": {key: answer[key] for key in KEPT if key in answer}} for answer in answers_in(params)]
+        new = [{"given_at": now, "json": {key: answer[key] for key in KEPT if key in answer}} for answer in _outlines_in(params)]
         if not new:
             return
-        with self._lock:
-            write_atomically(self._path(image_id), json.dumps([*self._read(image_id), *new][-MOST:]).encode())
+        try:
+            with self._lock:
+                write_atomically(self._path(image_id), json.dumps([*self._read(image_id), *new][-MOST:]).encode())
+        except OSError as error:
+            logger.warning("An answer could not be kept for DICOM results: %s", places(error))
 
     def of(self, image_id: str) -> list[GivenAnswer]:
         """The image's answers, newest first."""
@@ -73,8 +94,12 @@ class GivenAnswers:
         return []
 
 
-def answers_in(params: dict[str, Any]) -> Sequence[dict[str, Any]]:
-    """The answers with a type in what a model returned: about one lesion, or a list of several."""
+def _outlines_in(params: dict[str, Any]) -> Sequence[dict[str, Any]]:
     found = params.get("lesions")
     listed = found if isinstance(found, list) else [params]
-    return [one for one in listed if isinstance(one, dict) and one.get("prediction") and one.get("model") and one.get("lesion")]
+    return [one for one in listed if isinstance(one, dict) and "contour_lps" in (one.get("lesion") or ())]
+
+
+def answers_in(params: dict[str, Any]) -> Sequence[dict[str, Any]]:
+    """The answers with a type in what a model returned: about one lesion, or a list of several."""
+    return [one for one in _outlines_in(params) if one.get("prediction") and one.get("model")]

@@ -30,8 +30,6 @@ from lesionlabel.lesions.volume import Geometry
 
 SEGMENTER = Algorithm("LesionLabel segmenter", __version__)
 CLASSIFIER = "LesionLabel lesion classifier"
-#: How an answer says that our segmenter drew its outline.
-SEGMENTED = "segmented"
 ROUNDED = "Probabilities are in steps of 5 %; 5 means 5 % or less, 95 means 95 % or more."
 TAKEN_BACK = "Taken back: the reader's label holds no lesion of a type any more. Earlier versions no longer hold."
 TAKEN_BACK_PREDICTION = "Taken back: there is no prediction on a lesion that the reader's label holds now."
@@ -56,7 +54,10 @@ KINDS = {Said.DECISION: (Kind.DECISION_SEG, Kind.DECISION_SR), Said.PREDICTION: 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """What the documents are about and by. grid: of the volume. version: of the image's results. info: of the final label."""
+    """What the documents are about and by. grid: of the volume. version: of the image's results. info: of the final label.
+
+    said_at: when the reader decided, or the model answered, with a zone.
+    """
 
     source: SourceSeries
     grid: Geometry
@@ -65,7 +66,7 @@ class Case:
     info: dict[str, Any]
     lesions: Sequence[ResultLesion]
     version: int
-    made_at: datetime
+    said_at: datetime
     device_uid: str
 
     def told(self, said: Said) -> list[ResultLesion]:
@@ -91,7 +92,7 @@ class Case:
             series_number=kind.series_number,
             version=self.version,
             what=kind.value,
-            made_at=self.made_at,
+            said_at=self.said_at,
             device_uid=self.device_uid,
             simulated=self.simulated,
             replaces=replaces,
@@ -125,7 +126,7 @@ def compose(case: Case, said: Said, series: dict[Kind, str], before: dict[Kind, 
 
 def report_of_answers(case: Case, answers: Sequence[dict[str, Any]]) -> Dataset:
     """The report of answers alone, for download: with outlines on the images, and no segmentation beside it."""
-    at = case.made_at.isoformat(timespec="seconds")
+    at = case.said_at.isoformat(timespec="seconds")
     given = [GivenAnswer(at, answer) for answer in answers]
     lesions = [
         _predicted(case, answer, f"Lesion {n}", str(generate_uid(prefix=None)), None) for n, answer in enumerate(given, start=1)
@@ -161,21 +162,15 @@ def references(made: dict[Kind, Dataset]) -> dict[str, dict[str, str]]:
 def _segment(case: Case, said: Said, lesion: ResultLesion) -> Segment:
     """The reader's outline is of the type that the reader gave; the model's is of a lesion, for its type is only likely."""
     outlined = None if lesion.answer is None else pixels_in(lesion.answer.contour(case.grid), case.grid)
-    drawn = lesion.answer is not None and str(lesion.answer.json["lesion"].get("outlined_by", "")).startswith(SEGMENTED)
     if said is Said.DECISION or outlined is None:
-        # A reader who leaves the model's outline as it is has not drawn it.
-        kept = drawn and outlined is not None and _same(outlined, lesion.voxels)
+        # A reader who leaves the software's outline as it is has not drawn it.
         label, kind, voxels = f"{lesion.lesion.label} ({lesion.tracking_id})", _kind(case.classes, lesion), lesion.voxels
-        algorithm = SEGMENTER if kept else None
+        algorithm = SEGMENTER if lesion.by_software else None
     else:
         label, kind, voxels = f"{lesion.tracking_id}, model's outline", codes.LESION, outlined
-        algorithm = SEGMENTER if drawn else None
+        algorithm = SEGMENTER if lesion.answer is not None and lesion.answer.segmented else None
     pixels = case.source.pixels_of(voxels, case.grid)
     return Segment(pixels, label[:64], kind, lesion.tracking_id, lesion.tracking_uid, algorithm)
-
-
-def _same(first: NDArray[np.int64], second: NDArray[np.int64]) -> bool:
-    return len(first) == len(second) and {tuple(v) for v in first.tolist()} == {tuple(v) for v in second.tolist()}
 
 
 def _reported(case: Case, said: Said, lesion: ResultLesion, number: int) -> ReportedLesion:

@@ -16,6 +16,8 @@ from lesionlabel.imaging.source_series import SourceSeries
 from lesionlabel.lesions.errors import InputError, NotFoundError
 from lesionlabel.lesions.volume import Volume
 
+#: How folders begin that hold slices for a moment.
+HEADERS = ".headers-"
 #: (image id, its volume) -> its series, for as long as the context lasts. Raises PacsError, NotFoundError or InputError.
 SourceOf = Callable[[str, Volume], AbstractContextManager[SourceSeries]]
 
@@ -36,7 +38,7 @@ def pacs_source(client: DicomWeb, studies: Path, scratch: Path) -> SourceOf:
         uids = list(known["sop_instance_uids"])
         upward = volume.native.affine[2, 2] > 0
         scratch.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=scratch, prefix=".headers-") as folder:
+        with tempfile.TemporaryDirectory(dir=scratch, prefix=HEADERS) as folder:
 
             def files(wanted: Sequence[str]) -> Mapping[str, Path]:
                 found = client.retrieve(known["study_uid"], known["series_uid"], Path(folder), only=wanted)

@@ -35,8 +35,8 @@ class Segment:
     """One lesion's outline.
 
     pixels: (n, 3) as SourceSeries.pixels_of gives them; segments may overlap. label: as viewers list it. kind: what it is,
-    coded. tracking_id, tracking_uid: the same in every version and document. algorithm: what drew it, None for a reader.
-    automatic: whether nobody pointed at it.
+    coded. tracking_id, tracking_uid: the same in every version and document. algorithm: what drew it from a reader's click, None
+    for a reader.
     """
 
     pixels: NDArray[np.int64]
@@ -45,13 +45,10 @@ class Segment:
     tracking_id: str
     tracking_uid: str
     algorithm: Algorithm | None = None
-    automatic: bool = False
 
     @property
     def algorithm_type(self) -> SegmentAlgorithmTypeValues:
-        if self.algorithm is None:
-            return SegmentAlgorithmTypeValues.MANUAL
-        return SegmentAlgorithmTypeValues.AUTOMATIC if self.automatic else SegmentAlgorithmTypeValues.SEMIAUTOMATIC
+        return SegmentAlgorithmTypeValues.MANUAL if self.algorithm is None else SegmentAlgorithmTypeValues.SEMIAUTOMATIC
 
 
 def make_segmentation(source: SourceSeries, segments: Sequence[Segment], instance: ResultInstance) -> Dataset:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 from highdicom.base import SOPClass
@@ -46,8 +47,9 @@ class Reference:
 class ResultInstance:
     """The identity of a result to be written.
 
-    what: a few words for its series and content description. version: 1, 2, …, its number in the series. made_at: when.
-    replaces: the version before. device_uid: of this installation. simulated: whether its series is no patient's.
+    what: a few words for its series and content description. version: 1, 2, …, its number in the series. said_at: when what it
+    holds was said, with a zone. replaces: the version before. device_uid: of this installation. simulated: whether its series
+    is no patient's.
     """
 
     series_uid: str
@@ -55,7 +57,7 @@ class ResultInstance:
     series_number: int
     version: int
     what: str
-    made_at: datetime
+    said_at: datetime
     device_uid: str
     simulated: bool = False
     replaces: Reference | None = None
@@ -95,15 +97,31 @@ def finish(ds: SOPClass, header: FileDataset, instance: ResultInstance) -> None:
     """Patient and study just as in the source's header, the time, our coding scheme, and the mark of a simulated source."""
     ds.SpecificCharacterSet = "ISO_IR 192"
     ds.copy_patient_and_study_information(header)
-    ds.ContentDate, ds.ContentTime = DA(instance.made_at.date()), TM(instance.made_at.time())
+    # The offset is that of every time in the object (PS3.3 C.12.1.1.8), those copied from the source too.
+    offset = str(header.get("TimezoneOffsetFromUTC") or "").strip()
+    zone = _zone(offset)
+    said_at, now = instance.said_at.astimezone(zone), datetime.now(UTC).astimezone(zone)
+    ds.ContentDate, ds.ContentTime = DA(said_at.date()), TM(said_at.time())
     ds.SeriesDate, ds.SeriesTime = ds.ContentDate, ds.ContentTime
-    ds.InstanceCreationDate, ds.InstanceCreationTime = ds.ContentDate, ds.ContentTime
-    ds.TimezoneOffsetFromUTC = instance.made_at.strftime("%z") or "+0000"
+    ds.InstanceCreationDate, ds.InstanceCreationTime = DA(now.date()), TM(now.time())
+    if zone is not None:
+        ds.TimezoneOffsetFromUTC = offset
+    elif "TimezoneOffsetFromUTC" in ds:
+        del ds.TimezoneOffsetFromUTC
     schemes = schemes_in(ds)
     if schemes:
         ds.add_new("CodingSchemeIdentificationSequence", "SQ", schemes)
     if instance.simulated:
         _mark_simulated(ds)
+
+
+def _zone(offset: str) -> timezone | None:
+    """±HHMM as a zone; None, which is local time, for anything else."""
+    found = re.fullmatch(r"([+-])(\d\d)([0-5]\d)", offset)
+    if found is None or int(found[2]) > 14:
+        return None
+    away = timedelta(hours=int(found[2]), minutes=int(found[3]))
+    return timezone(-away if found[1] == "-" else away)
 
 
 def _mark_simulated(ds: Dataset) -> None:

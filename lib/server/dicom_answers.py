@@ -10,8 +10,8 @@ import numpy as np
 from pydicom.dataset import Dataset
 from starlette.responses import Response
 
-from lesionlabel.datastore.given_answers import answers_in
-from lesionlabel.datastore.result_documents import SEGMENTED, report_of_answers, segmentation_of_voxels
+from lesionlabel.datastore.given_answers import SEGMENTED, answers_in
+from lesionlabel.datastore.result_documents import report_of_answers, segmentation_of_voxels
 from lesionlabel.datastore.results import Cases
 from lesionlabel.datastore.segments import read_segments
 from lesionlabel.lesions.errors import InputError

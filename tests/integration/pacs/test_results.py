@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +28,7 @@ from lesionlabel.datastore.curate import Curator
 from lesionlabel.datastore.curated import CuratedDatastore
 from lesionlabel.datastore.pacs import PacsDatastore, pacs_folder
 from lesionlabel.datastore.result_documents import report_of_answers, segmentation_of_voxels
-from lesionlabel.datastore.result_setup import open_cases, open_results, results_folder
+from lesionlabel.datastore.result_setup import open_cases, open_results, results_client, results_folder
 from lesionlabel.datastore.results import Cases, Results
 from lesionlabel.imaging import dicomweb_answers
 from lesionlabel.infers.desk import Desk
@@ -35,6 +37,7 @@ from lesionlabel.lesions.volume import Volume
 from lesionlabel.settings import Settings
 
 NOW = 1_800_000_000.0
+SENDING = {"LESIONLABEL_STORE_RESULTS": "true"}
 CLOSED = "Chooses only among cyst, metastasis and hemangioma; HCC, abscess, FNH and others will be misnamed."
 
 
@@ -203,7 +206,7 @@ def test_documents_wait_when_the_pacs_goes_between_making_and_sending(site: Site
     assert (waits["state"], waits["documents"]) == ("waiting", ["reader's outlines", "reader's decision"])
     uids = {document["sop_uid"] for document in site.results.outbox.list()[0].record["documents"]}
     site.orthanc.start()
-    sent = CliRunner().invoke(cli, ["results", "send"], env={"LESIONLABEL_HOME": str(site.settings.home)})
+    sent = CliRunner().invoke(cli, ["results", "send"], env=SENDING | {"LESIONLABEL_HOME": str(site.settings.home)})
     assert sent.output == "1 sent, 0 still wait.\n"
     assert {str(ds.SOPInstanceUID) for ds in site.stored()} == uids
 
@@ -303,6 +306,7 @@ def test_an_outline_that_the_reader_left_as_it_was_is_not_called_drawn(site: Sit
     site.results.answers.keep(site.uid, square)
     mask = np.zeros(site.volume.native.shape, dtype=np.uint8)
     mask[12, 41:50, 31:40] = 1
+    mask[13, 42:49, 32:39] = 1  # of a whole outline the answer tells one slice
     image = sitk.ReadImage(str(site.label(CYST)))
     copied = sitk.GetImageFromArray(mask)
     copied.CopyInformation(image)
@@ -312,6 +316,94 @@ def test_an_outline_that_the_reader_left_as_it_was_is_not_called_drawn(site: Sit
         site.datastore.save_label(site.uid, str(site.scratch / "copied.nrrd"), "final", info)
     site.results.work(NOW)
     assert site.stored()[0].SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"
+
+
+def test_a_lesion_with_a_core_of_another_segment_is_stored_as_curation_took_it(site: Site) -> None:
+    site.submit(METASTASIS, ("necrosis", METASTASIS[1], 8.5))
+    (lesion,) = site.datastore.get_label_info(site.uid, "final")["lesions"]
+    site.results.work(NOW)
+    seg, sr = site.stored()
+    drawn = sitk.GetArrayFromImage(sitk.ReadImage(str(site.label(METASTASIS, ("necrosis", METASTASIS[1], 8.5)))))
+    rim, core = int((drawn == 1).sum()), int((drawn == 2).sum())
+    assert core > rim
+    assert int(seg.pixel_array.sum()) == rim
+    (group,) = site.report(sr).content.get_volumetric_roi_measurement_groups()
+    assert group.get_measurements()[0].value == round(lesion["volume_mm3"])
+
+
+def test_an_error_about_a_file_that_is_called_after_the_series_names_no_series(site: Site, caplog) -> None:
+    site.submit(CYST)
+    (site.datastore.studies / f"{site.uid}.series.json").write_text("{")
+    assert site.results.work(NOW) == (0, 1)
+    (waits,) = site.results.waiting()
+    assert "The sidecar (UID)" in waits["problem"]
+    shown = CliRunner().invoke(cli, ["results", "list"], env={"LESIONLABEL_HOME": str(site.settings.home)})
+    kept = "".join(path.read_text() for path in site.results.outbox.folder.rglob("tries.json"))
+    assert not any(site.uid in text for text in (json.dumps(waits), shown.output, caplog.text, kept))
+
+
+def test_results_wait_for_the_address_that_they_were_made_for(site: Site, monkeypatch) -> None:
+    site.submit(CYST)
+    site.results.work(NOW)
+    first = site.stored()
+    archive = "http://127.0.0.1:9/research"  # nobody is there
+    site.settings = site.settings.model_copy(update={"results_url": archive})
+    site.datastore.close()
+    site.open()
+    site.submit(("hemangioma", *CYST[1:]))
+    assert site.results.work(NOW + 60) == (0, 1)
+    (waits,) = site.results.outbox.list()
+    home = {"LESIONLABEL_HOME": str(site.settings.home)}
+    off = CliRunner().invoke(cli, ["results", "send"], env=home)
+    assert "LESIONLABEL_STORE_RESULTS is not set" in str(off.exception)
+    elsewhere = CliRunner().invoke(cli, ["results", "send"], env=home | SENDING)
+    assert elsewhere.output == "0 sent, 1 still wait.\n"
+    assert archive in CliRunner().invoke(cli, ["results", "list"], env=home).output
+    assert len(site.stored()) == len(first)
+    made = [pydicom.dcmread(path) for path in waits.files]
+    assert not any("PredecessorDocumentsSequence" in ds or "ReferencedInstanceSequence" in ds for ds in made)
+    assert made[0].SegmentSequence[0].TrackingUID == first[0].SegmentSequence[0].TrackingUID
+    assert made[0].SeriesInstanceUID != first[0].SeriesInstanceUID
+
+
+def test_each_of_two_submits_before_results_are_made_is_stored(site: Site) -> None:
+    site.submit(CYST)
+    site.submit(("hemangioma", *CYST[1:]), reader="Dr. B")
+    assert site.results.work(NOW) == (2, 0)
+    outlines = [ds for ds in site.stored() if ds.Modality == "SEG"]
+    assert [ds.SegmentSequence[0].SegmentLabel for ds in outlines] == ["cyst (Lesion 1)", "hemangioma (Lesion 1)"]
+
+
+def test_a_prediction_is_not_taken_back_because_old_answers_are_gone(site: Site) -> None:
+    site.results.answers.keep(site.uid, answer(site.volume, CYST[1]))
+    site.submit(CYST)
+    site.results.work(NOW)
+    for file in (site.results.outbox.folder / "answers").iterdir():
+        file.unlink()
+    site.submit(("hemangioma", *CYST[1:]))
+    site.results.work(NOW)
+    said = [ds for ds in site.stored() if "prediction" in ds.SeriesDescription]
+    assert [ds.InstanceNumber for ds in said] == [1]
+
+
+def test_files_that_a_killed_process_left_go_at_the_next_start(site: Site) -> None:
+    folder = results_folder(site.settings, site.datastore.studies)
+    for name, age in ((".headers-old", 7200), (".new-old", 7200), (".new-now", 0)):
+        (folder / name).mkdir()
+        (folder / name / "patient.dcm").write_bytes(b"name")
+        os.utime(folder / name, (time.time() - age,) * 2)
+    site.datastore.close()
+    site.open()
+    assert [path.parent.name for path in folder.rglob("patient.dcm")] == [".new-now"]
+
+
+def test_a_password_for_https_does_not_go_over_http(tmp_path) -> None:
+    settings = Settings(home=tmp_path, dicomweb_username="reader", dicomweb_password="open sesame")  # type: ignore[arg-type]
+    studies = pacs_folder("https://pacs/dicom-web", settings)
+    for url, shown in (("https://pacs/research", True), ("http://pacs/research", False)):
+        client = results_client(settings.model_copy(update={"results_url": url}), studies)
+        assert (client._http.auth is not None) == shown
+        client.close()
 
 
 def test_a_submit_that_a_crash_cut_off_is_made_good_later(site: Site) -> None:

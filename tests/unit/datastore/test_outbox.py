@@ -14,6 +14,7 @@ from lesionlabel.datastore.outbox import Outbox, key_of
 from lesionlabel.lesions.errors import IntegrityError, NotFoundError, PacsError
 
 NOW = 1_800_000_000.0
+HERE, THERE = "http://clinical/dicom-web", "http://research/dicom-web"
 
 
 def document() -> FileDataset:
@@ -26,8 +27,9 @@ def document() -> FileDataset:
     return ds
 
 
-def put(outbox: Outbox, image: str, version: int, created: str) -> None:
-    record = {"version": version, "created": created, "documents": [{"what": "report", "sop_uid": "2.25.1"}]}
+def put(outbox: Outbox, image: str, version: int, created: str, target: str = HERE) -> None:
+    documents = [{"what": "outlines", "sop_uid": "2.25.1"}, {"what": "report", "sop_uid": "2.25.2"}]
+    record = {"version": version, "created": created, "documents": documents, "target": target}
     outbox.put(image, record, [("seg", document()), ("sr", document())])
 
 
@@ -48,17 +50,15 @@ def test_versions_of_an_image_go_in_order_and_other_images_do_not_wait_for_them(
         if not tried[-1].startswith(key_of("b")):
             away(paths)
 
-    assert outbox.send_due(only_b, NOW) == (1, 2)
+    assert outbox.send_due(only_b, HERE, NOW) == (1, 2)
     assert tried == [f"{key_of('a')}-v0001", f"{key_of('b')}-v0001"], "a's second version waits for its first"
-    assert outbox.send_due(only_b, NOW + 4) == (0, 2)
+    assert outbox.send_due(only_b, HERE, NOW + 4) == (0, 2)
     assert len(tried) == 2, "not due before five seconds"
     sent: list[str] = []
-    assert outbox.send_due(lambda paths: sent.append(paths[0].parent.name), NOW + 6) == (2, 0)
+    assert outbox.send_due(lambda paths: sent.append(paths[0].parent.name), HERE, NOW + 6) == (2, 0)
     assert sent == [f"{key_of('a')}-v0001", f"{key_of('a')}-v0002"]
-    latest = outbox.latest("a")
-    assert latest is not None
-    assert latest["version"] == 2, "known after it was sent"
-    assert outbox.latest("c") is None
+    assert [record["version"] for record in outbox.records("a")] == [2, 1], "known after they were sent"
+    assert list(outbox.records("c")) == []
 
 
 def test_the_pauses_between_tries_double_up_to_an_hour(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_the_pauses_between_tries_double_up_to_an_hour(tmp_path: Path) -> None:
     put(outbox, "a", 1, "2026-01-01T00:00:00")
     pauses = []
     for _ in range(14):
-        outbox.send_due(away, NOW, all_of_them=True)
+        outbox.send_due(away, HERE, NOW, all_of_them=True)
         pauses.append(outbox.list()[0].next_try - NOW)
     assert pauses[:4] == [5, 10, 20, 40]
     assert pauses[-1] == 3600
@@ -84,9 +84,9 @@ def test_a_process_that_died_after_sending_sends_the_same_again_and_leaves_no_na
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        outbox.send_due(dies, NOW)
+        outbox.send_due(dies, HERE, NOW)
     again = Outbox(tmp_path / "results")
-    assert again.send_due(dies, NOW) == (1, 0)
+    assert again.send_due(dies, HERE, NOW) == (1, 0)
     assert seen[0] == seen[1]
     assert list((tmp_path / "results").rglob("*.dcm")) == []
 
@@ -96,9 +96,47 @@ def test_a_damaged_entry_is_named_and_holds_up_no_other(tmp_path: Path) -> None:
     put(outbox, "a", 1, "2026-01-01T00:00:00")
     put(outbox, "b", 1, "2026-01-01T00:00:01")
     (tmp_path / "results" / "waiting" / f"{key_of('a')}-v0001" / "record.json").write_text("{")
-    assert outbox.send_due(lambda paths: None, NOW) == (1, 1)
+    assert outbox.send_due(lambda paths: None, HERE, NOW) == (1, 1)
     assert "cannot be read" in outbox.list()[0].problem
     with pytest.raises(IntegrityError, match="cannot be read"):
-        outbox.latest("a")
+        next(outbox.records("a"))
     with pytest.raises(NotFoundError, match="results list"):
         outbox.get("../waiting")
+
+
+def test_what_was_made_for_another_address_waits_and_says_so(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "results")
+    put(outbox, "a", 1, "2026-01-01T00:00:00", THERE)
+    put(outbox, "a", 2, "2026-01-01T00:00:01")
+    sent: list[str] = []
+    assert outbox.send_due(lambda paths: sent.append(paths[0].parent.name), HERE, NOW, all_of_them=True) == (1, 1)
+    assert sent == [f"{key_of('a')}-v0002"], "what is for here does not wait for what is not"
+    assert all(word in outbox.list()[0].problem for word in (HERE, THERE, "LESIONLABEL_RESULTS_URL"))
+    assert outbox.send_due(lambda paths: sent.append(paths[0].parent.name), THERE, NOW, all_of_them=True) == (1, 0)
+
+
+@pytest.mark.parametrize("lost", ["0-seg.dcm", "*.dcm"])
+def test_an_entry_without_its_files_is_not_taken_for_sent(lost: str, tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "results")
+    put(outbox, "a", 1, "2026-01-01T00:00:00")
+    for path in (tmp_path / "results" / "waiting").glob(f"*/{lost}"):
+        path.unlink()
+    assert outbox.send_due(lambda paths: None, HERE, NOW, all_of_them=True) == (0, 1)
+    assert "of its 2 DICOM files are there" in outbox.list()[0].problem
+
+
+def test_an_entry_that_cannot_be_read_holds_up_no_other_and_is_told_of_without_paths(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "results")
+    put(outbox, "a", 1, "2026-01-01T00:00:00")
+    put(outbox, "b", 1, "2026-01-01T00:00:01")
+    for path in (tmp_path / "results" / "waiting" / f"{key_of('a')}-v0001").glob("*.dcm"):
+        path.unlink()
+        path.mkdir()  # as a disk that gives no bytes
+
+    def reads(paths: Sequence[Path]) -> None:
+        assert all(path.read_bytes() for path in paths)
+
+    assert outbox.send_due(reads, HERE, NOW) == (1, 1)
+    problem = outbox.list()[0].problem
+    assert "IsADirectoryError" in problem
+    assert str(tmp_path) not in problem

@@ -46,7 +46,7 @@ def instance(**changes: Any) -> ResultInstance:
         series_number=9001,
         version=1,
         what="reader's outlines",
-        made_at=datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC),
+        said_at=datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC),
         device_uid="2.25.77",
     )
     return replace(made, **changes)
@@ -157,16 +157,38 @@ def test_slices_that_changed_since_are_refused(write_series: Callable[..., Any])
         source.headers([0])
 
 
+@pytest.mark.parametrize(("offset", "date", "time"), [("+0900", "20260304", "140607"), ("-0530", "20260303", "233607")])
+def test_times_are_those_of_the_decision_in_the_offset_of_the_series(
+    offset: str, date: str, time: str, write_series: Callable[..., Any]
+) -> None:
+    series = write_series()
+    for path in series.files:
+        header = pydicom.dcmread(path)
+        header.TimezoneOffsetFromUTC, header.StudyTime = offset, "101112"
+        header.save_as(path)
+    source, volume = opened(series)
+    ds = make_segmentation(source, [segment(source, volume, two_lesions(volume)[0])], instance())
+    assert (ds.TimezoneOffsetFromUTC, str(ds.StudyTime)) == (offset, "101112")
+    assert (ds.ContentDate.strftime("%Y%m%d"), ds.ContentTime.strftime("%H%M%S")) == (date, time)
+
+
+def test_without_an_offset_times_are_local_as_those_of_the_series(write_series: Callable[..., Any]) -> None:
+    source, volume = opened(write_series())
+    said = instance()
+    ds = make_segmentation(source, [segment(source, volume, two_lesions(volume)[0])], said)
+    assert "TimezoneOffsetFromUTC" not in ds
+    assert ds.ContentTime.strftime("%H%M%S") == said.said_at.astimezone().strftime("%H%M%S")
+
+
 def test_segments_say_what_they_are_and_what_drew_them(write_series: Callable[..., Any], tmp_path: Path) -> None:
     source, volume = opened(write_series())
     drawn = two_lesions(volume)
     algorithm = Algorithm("LesionLabel segmenter", "0.1.0", (("weights-sha256", "abc"),))
     by_hand = segment(source, volume, drawn[0], tracking_uid="2.25.5")
     clicked = segment(source, volume, drawn[1], algorithm=algorithm, kind=LESION, label="Lesion 2", tracking_id="Lesion 2")
-    found = segment(source, volume, drawn[1] - [0, 0, 1], algorithm=algorithm, automatic=True)
-    ds = reread(make_segmentation(source, [by_hand, clicked, found], instance()), tmp_path)
-    first, second, _ = ds.SegmentSequence
-    assert [s.SegmentAlgorithmType for s in ds.SegmentSequence] == ["MANUAL", "SEMIAUTOMATIC", "AUTOMATIC"]
+    ds = reread(make_segmentation(source, [by_hand, clicked], instance()), tmp_path)
+    first, second = ds.SegmentSequence
+    assert [s.SegmentAlgorithmType for s in ds.SegmentSequence] == ["MANUAL", "SEMIAUTOMATIC"]
     kind, category = first.SegmentedPropertyTypeCodeSequence[0], first.SegmentedPropertyCategoryCodeSequence[0]
     assert (kind.CodeValue, kind.CodingSchemeDesignator, kind.CodeMeaning) == ("85057007", "SCT", "Cyst of liver")
     assert (category.CodeValue, category.CodingSchemeDesignator) == ("49755003", "SCT")
