@@ -20,7 +20,7 @@ from lesionlabel.imaging.synthetic_seen import synthetic_volume
 from lesionlabel.lesions.classes import ClassList
 from lesionlabel.lesions.cohort import BIASED, BlindDecision, Cohort, CohortLesion
 from lesionlabel.lesions.consensus import Agreement, Settled
-from lesionlabel.lesions.errors import InputError
+from lesionlabel.lesions.errors import InputError, NotFoundError
 from lesionlabel.lesions.lesion import Lesion
 from lesionlabel.lesions.matching import same_lesions
 from lesionlabel.lesions.readings import spacing_of, usable
@@ -179,11 +179,15 @@ def _blind_since(lesion: Lesion, since: datetime) -> bool:
 
 
 def _cut(datastore: CuratedDatastore, store: VolumeStore, classes: ClassList, chosen: dict[str, list[Settled]]) -> Cohort:
-    """The lesions, by image, with the context that each ROI is cut from."""
-    members = []
+    """The lesions, by image, with the context that each ROI is cut from, without images that are gone from the PACS."""
+    members, lost = [], 0
     for image_id, found in sorted(chosen.items()):
         patient = read_sidecar(datastore.studies, image_id).patient
-        volume = store.open(Path(datastore.get_image_uri(image_id)))
+        try:
+            volume = store.open(Path(datastore.get_image_uri(image_id)))
+        except NotFoundError:
+            lost += len(found)
+            continue
         for settled in found:
             lesion = settled.lesion
             assert lesion is not None
@@ -199,4 +203,6 @@ def _cut(datastore: CuratedDatastore, store: VolumeStore, classes: ClassList, ch
                     agreement=settled.agreement,
                 )
             )
+    if lost:
+        logger.warning("%d lesion(s) are left out: their series are gone from the PACS and from here. Put them back there.", lost)
     return Cohort(tuple(members), tuple(classes.names))
