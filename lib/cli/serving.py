@@ -22,6 +22,7 @@ def serve(
 ) -> None:
     """Start the server: 3D Slicer's MONAI Label module and REST clients of MONAI Label can connect."""
     from lesionlabel import NOT_FOR_CLINICAL_USE
+    from lesionlabel.datastore.result_setup import check_results
     from lesionlabel.imaging.dicomweb import check_url, is_dicomweb, trust
     from lesionlabel.jobs.schedule import require_cron
     from lesionlabel.server import launch
@@ -34,6 +35,8 @@ def serve(
     if on_pacs:
         studies = check_url(studies)
         trust(settings.dicomweb_ca_file)
+    if settings.store_results:
+        check_results(settings, on_pacs=on_pacs)
     print(f"LesionLabel. {NOT_FOR_CLINICAL_USE}")
     for name, value in settings.describe().items():
         print(f"  {name}: {value}")
@@ -89,15 +92,12 @@ def classify(
         answer = Desk(Settings()).answer(image, read_request(request))
     except InputError as error:
         raise type(error)(in_options(str(error))) from None
+    _note_answer(image, answer)
     if as_json:
         print(json.dumps(answer.json, indent=2))
     else:
-    _note_answer(image, answer)
         _print_answer(answer)
 
-
-def _numbers(text: str | None, option: str) -> list[float] | None:
-    from lesionlabel.lesions.errors import InputError
 
 def _note_answer(image: Path, answer: Answer) -> None:
     """In the log of the studies folder that the image lies in, if it does: whoever asked may read it later, and not blind."""
@@ -110,6 +110,9 @@ def _note_answer(image: Path, answer: Answer) -> None:
         version = answer.json["model"]["version"]
         AnswerLog.of_studies(studies).unstored.record(voxels_digest(answer.volume), None, version, answer.entropy)
 
+
+def _numbers(text: str | None, option: str) -> list[float] | None:
+    from lesionlabel.lesions.errors import InputError
 
     if text is None:
         return None

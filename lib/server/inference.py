@@ -48,16 +48,25 @@ def infer(
     request |= {"model": model, "output": output and output.value, "result_write_to_file": output != ResultType.json}
     if output == ResultType.dicom_seg:
         require_series(None if file is not None or session_id else image)
+        if model == "generate" or model.startswith("generate_"):
+            raise InputError(
+                f"{model!r} outlines nothing in an image, so there is no DICOM SEG of it. Ask a model such as 'lesion'."
+            )
         request |= {"output": ResultType.image.value, "result_extension": ".nrrd"}
     # What was uploaded goes with the folder, also when the question cannot be answered.
     with tempfile.TemporaryDirectory(prefix="lesionlabel-") as uploads:
         if running_app().needs_image(model):
             request["image"] = _image(Path(uploads) / "image", image, session_id, file)
         if label is not None:
-            request["label_file"] = _keep_upload(Path(uploads) / "label", label, image)
+            request["label_file"] = keep_upload(Path(uploads) / "label", label, image)
         result = running_app().infer(request)
     made = result["file"]
-    if made and output == ResultType.dicom_seg:
+    if output == ResultType.dicom_seg:
+        if not made:
+            why = result["params"].get("why_not") or f"{model!r} gave no outline as a file."
+            raise InputError(
+                f"There is no DICOM SEG: {why} Ask a model that outlines, such as 'lesion', or ask with output=json."
+            )
         try:
             response = as_segmentation(image, result)
         finally:
@@ -88,7 +97,7 @@ def _image(stem: Path, image: str, session_id: str, file: UploadFile | None) -> 
             raise NotFoundError(session_over(session_id))
         return Path(session.image)
     if file is not None:
-        return _keep_upload(stem, file, "")
+        return keep_upload(stem, file, "")
     if not image:
         raise InputError("No image was named: give image=<id>, session_id=<id>, or send a file.")
     return id_for(image)
@@ -102,7 +111,7 @@ def session_over(session_id: str) -> str:
     )
 
 
-def _keep_upload(stem: Path, upload: UploadFile, image: str) -> Path:
+def keep_upload(stem: Path, upload: UploadFile, image: str) -> Path:
     """The uploaded bytes as stem with the upload's ending. OHIF's raw .bin label takes the grid of the image of that id."""
     name = upload.filename or "upload.nii.gz"
     path = stem.with_name(stem.name + require_extension(name))

@@ -114,10 +114,11 @@ def secured_orthanc(new_orthanc):
 
 @pytest.fixture(scope="session")
 def pacs_server(secured_orthanc, tmp_path_factory: pytest.TempPathFactory, promote_untrained) -> Iterator[Server]:
-    """A server on that Orthanc, with the credentials in stock MONAI Label's names."""
+    """A server on that Orthanc, with the credentials in stock MONAI Label's names. It stores results there."""
     folder = tmp_path_factory.mktemp("pacs-site")
     promote_untrained(Settings(home=folder / "home", device="cpu"))
     credentials = {"MONAI_LABEL_DICOMWEB_USERNAME": "reader", "MONAI_LABEL_DICOMWEB_PASSWORD": "open sesame"}
+    credentials["LESIONLABEL_STORE_RESULTS"] = "true"
     running = Server(folder / "home", secured_orthanc.url, **credentials)
     running.start()
     yield running
