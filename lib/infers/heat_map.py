@@ -41,5 +41,9 @@ def draw_heat_map(given: Answer, classifier: Classifier, label: str) -> Path:
         image.SetMetaData(f"lesionlabel_{key}", value)
     handle, name = tempfile.mkstemp(prefix="NOT-EVIDENCE-heat-map-", suffix=".nrrd")
     os.close(handle)
-    sitk.WriteImage(image, name, useCompression=True)
+    try:
+        sitk.WriteImage(image, name, useCompression=True)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
     return Path(name)

@@ -38,6 +38,31 @@ def test_similar_lesions_are_asked_for_like_an_answer(server):
     assert found["closed_set"].startswith("Chooses only among")
 
 
+def test_a_lesion_that_is_given_as_a_label_is_the_one_that_the_answer_was_about(server, tmp_path):
+    """A flat lesion that is no circle: judged as drawn, where a circle of its diameter would take in what is around it."""
+    image = sitk.ReadImage(str(server.studies / "case_b.nii.gz"))
+    drawn = sitk.Image(image.GetSize(), sitk.sitkUInt8)
+    drawn.CopyInformation(image)
+    drawn[30:41, 44:47, 12:13] = 1
+    sitk.WriteImage(drawn, str(tmp_path / "label.nrrd"))
+
+    def ask(path: str, **params) -> httpx.Response:
+        files = {
+            "params": (None, json.dumps({"override_phase": True, **params})),
+            "label": ("label.nrrd", (tmp_path / "label.nrrd").read_bytes()),
+        }
+        return httpx.post(f"{server.url}{path}", files=files, timeout=120)
+
+    answer = ask("/infer/lesion_classifier?image=case_b&output=json").json()
+    assert answer["answered"], answer["why_not"]
+    found = ask("/api/v1/similar?image=case_b")
+    assert found.json()["lesion"] == answer["lesion"]
+    assert ask("/api/v1/heat-map?image=case_b").status_code == 200
+    both = ask("/api/v1/heat-map?image=case_b", point=[35, 45, 12])
+    assert both.status_code == 422
+    assert "point and label were all given" in both.json()["detail"]
+
+
 @pytest.mark.parametrize("path", ["heat-map", "similar"])
 def test_what_cannot_be_explained_is_said(server, path):
     small = post(server, f"/api/v1/{path}?image=case_b", diameter_mm=6)
