@@ -22,6 +22,11 @@ NO_WARNING = (
     "No warning that it is unlike the curated lesions. That does not mean that it is one of the classes: much else looks alike "
     "to the model."
 )
+#: Told where an image came without a patient: none of the lesions that it is compared with could be left out.
+OWN_MAY_COUNT = (
+    "Whose this image is, is not known, because it was not imported: lesions of this patient, even this one, may be among the "
+    "curated ones that it is compared with, and make it look more usual than it is."
+)
 
 
 def prediction_set(classifier: Classifier | None, probabilities: FloatArray | None) -> dict[str, Any]:
@@ -54,8 +59,16 @@ def prediction_set(classifier: Classifier | None, probabilities: FloatArray | No
     return {**said, "classes": names, "sentence": sentence}
 
 
+def is_patient_known(patient: str | None) -> bool:
+    """Whether a pseudonym is of a patient, and not that of an image that came without one."""
+    return patient is not None and "image-" not in patient
+
+
 def unlike(classifier: Classifier | None, features: FloatArray | None, patient: str | None) -> dict[str, Any]:
-    """percentile: 0 to 100, None where it is not known. false_alarms: share, low, high, of; None where it was not measured."""
+    """percentile: 0 to 100, None where it is not known. false_alarms: share, low, high, of; None where it was not measured.
+
+    patient: pseudonym, whose own lesions do not count; None where it is not known. A model of the phantom knows no patient's.
+    """
     percentile = None if classifier is None or features is None else classifier.percentile(features, patient)
     alarms = None if classifier is None else classifier.manifest.false_alarms
     warn = percentile is not None and percentile >= WARN_FROM
@@ -67,12 +80,14 @@ def unlike(classifier: Classifier | None, features: FloatArray | None, patient: 
     }
     if percentile is None:
         return {**said, "sentence": UNLIKE_NO_TYPE if features is None else UNLIKE_UNKNOWN}
+    of_phantom = classifier is not None and classifier.trained_on == "phantom"
+    unknown = "" if of_phantom or is_patient_known(patient) else f" {OWN_MAY_COUNT}"
     if not warn:
-        return {**said, "sentence": NO_WARNING}
-    usual = "usual simulated ones" if classifier is not None and classifier.trained_on == "phantom" else "usual ones"
+        return {**said, "sentence": NO_WARNING + unknown}
+    usual = "usual simulated ones" if of_phantom else "usual ones"
     often = f"how often {usual} are was not measured" if alarms is None else f"so are {alarms.percent()} of {usual}"
     sentence = (
         f"Unlike anything curated: the model sees it farther from every curated lesion than {WARN_FROM:.0f} % of these are from "
-        f"those of other patients ({often}). Do not rely on the type."
+        f"those of other patients ({often}). Do not rely on the type.{unknown}"
     )
     return {**said, "sentence": sentence}

@@ -21,6 +21,7 @@ from lesionlabel.datastore.curated import CuratedDatastore
 from lesionlabel.imaging.same_voxels import voxels_digest
 from lesionlabel.imaging.sidecar import read_sidecar
 from lesionlabel.imaging.store import VolumeStore
+from lesionlabel.infers.certainty import is_patient_known
 from lesionlabel.lesions.classes import ClassList
 from lesionlabel.lesions.consensus import Settled
 from lesionlabel.lesions.errors import InputError, IntegrityError, NotFoundError, PacsError
@@ -93,7 +94,7 @@ class SimilarLesions:
         nearest = [(distances[n], *looked[n]) for n in np.argsort(distances, kind="stable")[:shown]]
         sentence = WHAT_IT_MEANS if nearest else NONE_CURATED
         patients = [asked.patient, *(read_sidecar(self._datastore.studies, image).patient for _, image, _, _ in nearest)]
-        if nearest and any("image-" in patient for patient in patients):
+        if nearest and not all(map(is_patient_known, patients)):
             sentence += f" {PATIENT_UNKNOWN}"
         if compared < len(others):
             sentence += f" {compared} of {len(others)} could be compared so far; ask again for the rest."

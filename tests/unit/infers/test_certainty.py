@@ -7,7 +7,7 @@ import pytest
 
 from lesionlabel.evaluation.prediction_set import PredictionSets
 from lesionlabel.infers.asked import read_request
-from lesionlabel.infers.certainty import prediction_set, unlike
+from lesionlabel.infers.certainty import OWN_MAY_COUNT, prediction_set, unlike
 from lesionlabel.infers.desk import Desk
 from lesionlabel.registry.bundle import load_classifier
 from lesionlabel.registry.versions import starter_folder
@@ -68,6 +68,16 @@ def test_far_is_warned_about_and_near_is_never_called_usual(starter):
     assert "does not mean that it is one of the classes" in quiet["sentence"]
     for word in ("in distribution", "in-distribution", "familiar", "similar"):
         assert word not in quiet["sentence"].lower()
+
+
+@pytest.mark.parametrize("features", [3, 30.0], ids=["near", "far"])
+def test_where_the_patient_is_not_known_it_is_said_that_own_lesions_may_count(starter, monkeypatch, features):
+    row = starter.familiar.features[3].astype(float) if features == 3 else np.full(256, features)
+    assert OWN_MAY_COUNT not in unlike(starter, row, None)["sentence"]  # the phantom's lesions are nobody's
+    monkeypatch.setattr(starter, "trained_on", "patients")
+    for unknown in (None, "image-case"):
+        assert OWN_MAY_COUNT in unlike(starter, row, unknown)["sentence"]
+    assert OWN_MAY_COUNT not in unlike(starter, row, "P0123456789")["sentence"]
 
 
 def test_the_demo_answers_with_both_and_a_refusal_with_neither(ct, tmp_path):
