@@ -72,11 +72,12 @@ class LesionLabelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
-        self.session, self.scene, self.worker = None, None, Worker()
+        self.session, self.scene = None, None
         self.outbox = Outbox(Path(slicer.app.slicerUserSettingsFilePath).parent / "LesionLabel")
         logic = slicer.app.applicationLogic()
         nodes = (slicer.mrmlScene, logic.GetSelectionNode(), logic.GetInteractionNode())
         self.placing = Placing(slicer, *nodes, later=lambda finish: qt.QTimer.singleShot(0, finish))
+        self.worker = Worker(before=self.placing.stop)
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
@@ -107,7 +108,8 @@ class LesionLabelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     # The window as the session is
 
     def refresh(self):
-        self.controls.show(panel_of(self.session, self.worker.is_busy, self.controls.selected, self.outbox.waiting()))
+        kept = self.outbox.waiting(), self.outbox.damaged()
+        self.controls.show(panel_of(self.session, self.worker.is_busy, self.controls.selected, *kept))
 
     def choose(self, number):
         self.refresh()
@@ -130,7 +132,8 @@ class LesionLabelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 done(result)
             except ReaderError as error:
                 self.fail(str(error))
-            self.refresh()
+            finally:
+                self.refresh()
 
         self.worker.start(work, ended, self.fail)
         self.refresh()
@@ -239,7 +242,7 @@ class LesionLabelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     @told
     def on_click(self):
-        self.place("vtkMRMLMarkupsFiducialNode", 1, lambda at: self.outline(self.session.mark("click"), at[0], new=True))
+        self.place("vtkMRMLMarkupsFiducialNode", 1, lambda at: self.outline(None, at[0]))
 
     @told
     def on_inside(self):
@@ -251,24 +254,19 @@ class LesionLabelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         lesion = self.session.lesions[self.controls.selected]
         self.place("vtkMRMLMarkupsFiducialNode", 1, lambda at: self.outline(lesion, at[0], inside=False))
 
-    def outline(self, lesion, point, inside=True, new=False):
+    def outline(self, lesion, point, inside=True):
+        """lesion: None for a new one, which is marked once its outline is there."""
         whole, session = self.ui.wholeCheck.checked, self.session
-
-        def ask():
-            try:
-                return session.outline(lesion.number, point, inside=inside, whole=whole)
-            except BaseException:
-                if new:
-                    session.remove(lesion.number)
-                raise
+        number = None if lesion is None else lesion.number
 
         def show(found):
             region, said = found
-            self.scene.show(lesion.number, self.segment_name(lesion), region)
-            self.choose(lesion.number)
+            shown = session.mark("click", point) if lesion is None else lesion
+            self.scene.show(shown.number, self.segment_name(shown), region)
+            self.choose(shown.number)
             self.say(said)
 
-        self.work(ask, show)
+        self.work(lambda: session.outline(number, point, inside=inside, whole=whole), show)
 
     @told
     def on_measure(self):
@@ -301,6 +299,7 @@ class LesionLabelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     @told
     def on_remove(self):
+        self.placing.stop()
         number = self.controls.selected
         self.session.remove(number)
         self.scene.remove(number)

@@ -6,10 +6,13 @@ import datetime
 import http.server
 import ipaddress
 import json
+import resource
+import shutil
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +22,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from LesionLabelLib import nrrd
+from LesionLabelLib.case import OTHER, Case
 from LesionLabelLib.client import Client
-from LesionLabelLib.errors import ReaderError, ServerError, StepError, UnreachableError
+from LesionLabelLib.errors import NotKeptError, ReaderError, ServerError, StepError, UnreachableError
 from LesionLabelLib.geometry import Geometry
 from LesionLabelLib.outbox import Outbox
+from LesionLabelLib.panel import panel_of
+from LesionLabelLib.segmentation import region_of
 from LesionLabelLib.session import Session
 from LesionLabelLib.worker import Worker
 
@@ -31,7 +37,7 @@ INFO = {"labels": ["cyst"], "models": {"lesion_classifier": {}}, "strategies": {
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., str]]:
-    """A function that answers GET with a status and a body, over TLS where a context is given. Returns its address."""
+    """A function that answers with a status and a body, over TLS where a context is given. Returns its address."""
     running: list[http.server.HTTPServer] = []
 
     def start(status: int, body: bytes, context: ssl.SSLContext | None = None, **headers: str) -> str:
@@ -42,6 +48,10 @@ def serve() -> Iterator[Callable[..., str]]:
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(body)
+
+            def do_PUT(self) -> None:
+                self.rfile.read(int(self.headers["content-length"]))
+                self.do_GET()
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -166,6 +176,88 @@ def test_a_decision_is_readable_by_its_owner_only_and_where_the_disk_refuses_it_
     assert outbox.send_again(Client("http://127.0.0.1:1", "another")) == ([], [])
 
 
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file can grow in this process, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_decision_that_a_full_disk_refuses_is_not_taken_for_the_older_one_that_waits(serve, tmp_path):
+    session = Session(Client(serve(200, json.dumps(INFO).encode()), "reader"), Outbox(tmp_path / "outbox"))
+    session.client.url, session.client._port = "http://127.0.0.1:1", 1
+    grid = Geometry((3, 4, 5), np.eye(4))
+    session.case = Case("a", tmp_path / "a.nii.gz", grid, {}, geometry=grid)
+    regions = {session.mark("drawn").number: region_of(np.ones((3, 4, 5), dtype=np.uint8))}
+    session.set_type(1, "cyst")
+    with pytest.raises(UnreachableError, match="kept on this computer"):
+        session.decide(regions)
+    assert not session.is_unsaved(regions)
+    session.set_type(1, OTHER)
+    with full_disk(), pytest.raises(NotKeptError, match=r"could not be kept.*was not sent") as told:
+        session.decide(regions)
+    assert "kept on this computer" not in str(told.value)
+    assert session.is_unsaved(regions)
+    assert len(list((session.outbox.folder / "waiting").iterdir())) == 1
+
+
+def waiting_two(outbox: Outbox, url: str, monkeypatch: pytest.MonkeyPatch) -> Client:
+    """Images a and b wait for the server at url, for which nothing answered yet."""
+    away = Client("http://127.0.0.1:1", "reader")
+    monkeypatch.setattr(away, "url", url)
+    for image in "ab":
+        with pytest.raises(UnreachableError):
+            outbox.send(away, image, b"voxels", {})
+    return Client(url, "reader")
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"server": "x"}'])
+def test_a_damaged_record_is_named_and_keeps_nothing_else_from_being_sent(serve, tmp_path, monkeypatch, content):
+    outbox = Outbox(tmp_path)
+    client = waiting_two(outbox, serve(200, b"{}"), monkeypatch)
+    damaged = outbox.waiting()[0].folder
+    (damaged / "decision.json").write_text(content)
+    text = panel_of(None, False, None, outbox.waiting(), outbox.damaged()).texts["waitingLabel"]
+    assert text.startswith("One decision waits")
+    assert f"{damaged} cannot be read" in text
+    delivered, failed = outbox.send_again(client)
+    assert ([one.image for one in delivered], failed, outbox.waiting(), outbox.damaged()) == (["b"], [], [], [damaged])
+    assert (damaged / "label.nrrd").read_bytes() == b"voxels"
+
+
+def test_what_another_slicer_delivered_meanwhile_is_no_error_and_an_outline_that_cannot_be_read_is(serve, tmp_path, monkeypatch):
+    outbox = Outbox(tmp_path)
+    client = waiting_two(outbox, serve(200, b"{}"), monkeypatch)
+    both = outbox.waiting()
+    shutil.rmtree(both[0].folder)
+    monkeypatch.setattr(outbox, "waiting", lambda: both)
+    (both[1].folder / "label.nrrd").unlink()
+    delivered, [(one, reason)] = outbox.send_again(client)
+    assert (delivered, one.image) == ([], "b")
+    assert "cannot be read" in reason
+
+
+def test_a_decision_that_the_server_has_is_not_sent_twice_where_the_disk_keeps_it(serve, tmp_path, monkeypatch):
+    outbox = Outbox(tmp_path)
+    client = waiting_two(outbox, serve(200, b"{}"), monkeypatch)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "in use by another program")
+
+    with monkeypatch.context() as locked:
+        locked.setattr(Path, "unlink", refuse)
+        locked.setattr("os.replace", refuse)
+        delivered, failed = outbox.send_again(client)
+    assert ([one.image for one in delivered], failed) == (["a", "b"], [])
+    assert len(list((tmp_path / "waiting").glob("*/decision.json"))) == 2
+    for after in (outbox, Outbox(tmp_path)):  # also after a restart of 3D Slicer
+        assert (after.waiting(), after.send_again(client)) == ([], ([], []))
+
+
 def test_files_of_voxels_keep_every_voxel_and_their_place_and_broken_ones_are_said_so():
     mask = np.random.default_rng(0).integers(0, 4, (3, 4, 5)).astype(np.uint8)
     to_lps = np.array([[0.0, 0.7, 0.1, -3.3], [0.7, 0.0, 0.2, 4.4], [0.0, 0.1, 2.5, 5.5], [0, 0, 0, 1]])
@@ -179,7 +271,7 @@ def test_files_of_voxels_keep_every_voxel_and_their_place_and_broken_ones_are_sa
 
 
 def test_work_ends_in_the_windows_thread_and_only_its_own_sentences_are_shown():
-    worker, told = Worker(), []
+    worker, told = Worker(lambda: None), []
     release = threading.Event()
 
     def work(outcome):
@@ -190,8 +282,9 @@ def test_work_ends_in_the_windows_thread_and_only_its_own_sentences_are_shown():
 
     for outcome in (3, StepError("First this."), KeyError("Invented^Person")):
         release.clear()
-        assert worker.start(lambda outcome=outcome: work(outcome), told.append, told.append)
-        assert not worker.start(lambda: None, told.append, told.append)
+        worker.start(lambda outcome=outcome: work(outcome), told.append, told.append)
+        with pytest.raises(StepError, match="still waits"):
+            worker.start(lambda: None, told.append, told.append)
         worker.poll()
         release.set()
         while worker.is_busy:

@@ -144,6 +144,10 @@ def test_clicks_on_what_is_no_lesion_are_answered_and_not_counted(new_session, o
     with pytest.raises(ServerError, match="air"):
         session.outline(lesion.number, (-lps[0], -lps[1], lps[2]))
     assert lesion.inside == []
+    # A new lesion is not in the case before its outline is there.
+    with pytest.raises(ServerError, match="air"):
+        session.outline(None, (-lps[0], -lps[1], lps[2]))
+    assert list(session.lesions) == [lesion.number]
 
 
 def test_a_decision_that_does_not_reach_the_server_is_kept_and_sent_once_it_is_back(site, new_session, opened):
@@ -251,9 +255,13 @@ def test_after_the_answer_there_is_a_heat_map_that_says_what_it_is_not_and_lesio
     session.close()
     scene.close()
     scene = opened(session, "left_handed")
-    lesion = session.mark("click")
     lps = np.array([-96 + 2 * CYST[0], -96 + 2 * CYST[1], 30 + 3 * CYST[2]])
-    region, _ = session.outline(lesion.number, scene.place((-lps[0], -lps[1], lps[2])))
+    at = scene.place((-lps[0], -lps[1], lps[2]))
+    region, _ = session.outline(None, at)
+    lesion = session.mark("click", at)
+    again, _ = session.outline(lesion.number, at)
+    assert again.is_same(region)
+    assert lesion.inside[0] == lesion.inside[1]
     session.set_type(1, "cyst")
     session.decide({1: region})
     session.reveal({1: region})

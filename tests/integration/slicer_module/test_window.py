@@ -16,6 +16,7 @@ from LesionLabelLib.answer import Answer
 from LesionLabelLib.pages import answer_page, similar_page
 from LesionLabelLib.panel import panel_of
 from LesionLabelLib.placing import Placing
+from LesionLabelLib.worker import Worker
 
 MODULE = Path(__file__).parents[3] / "plugins" / "slicer" / "LesionLabel"
 FILES = sorted(MODULE.rglob("*.py"))
@@ -131,6 +132,21 @@ def test_points_are_told_once_all_are_set_and_are_gone_then(slicer, mrml_scene):
     placing.stop()
     put_off.pop()()
     assert len(told) == 1
+    assert mrml_scene.GetNumberOfNodesByClass("vtkMRMLMarkupsNode") == 0
+
+
+def test_a_click_that_was_begun_ends_when_the_server_is_asked_something(slicer, mrml_scene):
+    selection = mrml_scene.AddNewNodeByClass("vtkMRMLSelectionNode")
+    interaction = mrml_scene.AddNewNodeByClass("vtkMRMLInteractionNode")
+    put_off, told = [], []
+    placing = Placing(slicer, mrml_scene, selection, interaction, put_off.append)
+    worker = Worker(placing.stop)
+    placing.start("vtkMRMLMarkupsFiducialNode", 1, told.append).AddControlPoint((1.0, 2.0, 3.0))
+    worker.start(lambda: "answers", told.append, told.append)
+    put_off.pop()()
+    while worker.is_busy:
+        worker.poll()
+    assert told == ["answers"]
     assert mrml_scene.GetNumberOfNodesByClass("vtkMRMLMarkupsNode") == 0
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 NOT_CLINICAL = "Research software, not for clinical use."
@@ -11,9 +12,11 @@ NOT_AVAILABLE = "not available: this server's answers have none."
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """json: as the server gave it."""
+    """json: as the server gave it. params, label: what was asked, the lesion as a .nrrd segmentation."""
 
     json: dict[str, Any]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    label: bytes = b""
 
     @property
     def is_typed(self) -> bool:
@@ -29,13 +32,6 @@ class Answer:
         """Class and percentage, the most probable first, no finer than 5 %."""
         found = sorted(self.json.get("prediction") or [], key=lambda entry: -float(entry["score"]))
         return [(str(entry["label"]), percent(float(entry["score"]))) for entry in found]
-
-    @property
-    def place(self) -> dict[str, Any]:
-        """Where the answered lesion lies, as the server takes it for further questions. {} where it did not say."""
-        lesion = self.json.get("lesion") or {}
-        known = lesion.get("centre_lps") and lesion.get("diameter_mm")
-        return {"center_lps": lesion["centre_lps"], "diameter_mm": lesion["diameter_mm"]} if known else {}
 
     @property
     def prediction_set(self) -> str:

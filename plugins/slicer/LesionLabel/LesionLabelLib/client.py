@@ -87,12 +87,13 @@ class Client:
         query = urlencode({"image": image, "tag": tag})
         return self._form_json("PUT", f"/datastore/label?{query}", params, label)
 
-    def heat_map(self, image: str, params: Mapping[str, Any]) -> bytes:
-        """The overlay as .nrrd."""
-        return self._form("POST", f"/api/v1/heat-map?{urlencode({'image': image})}", params, None)[1]
+    def heat_map(self, image: str, params: Mapping[str, Any], label: bytes) -> bytes:
+        """The overlay as .nrrd. label: the lesion as a segmentation, .nrrd."""
+        return self._form("POST", f"/api/v1/heat-map?{urlencode({'image': image})}", params, label)[1]
 
-    def similar(self, image: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        return self._form_json("POST", f"/api/v1/similar?{urlencode({'image': image})}", params, None)
+    def similar(self, image: str, params: Mapping[str, Any], label: bytes) -> dict[str, Any]:
+        """Curated lesions that look alike. label: the lesion as a segmentation, .nrrd."""
+        return self._form_json("POST", f"/api/v1/similar?{urlencode({'image': image})}", params, label)
 
     def _form_json(self, method: str, path: str, params: Mapping[str, Any], label: bytes | None) -> dict[str, Any]:
         return _loads(self._form(method, path, params, label)[1], 502)

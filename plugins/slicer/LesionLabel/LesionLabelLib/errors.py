@@ -19,5 +19,9 @@ class ServerError(ReaderError):
         self.status = status
 
 
+class NotKeptError(ReaderError):
+    """A decision that this computer's disk did not take, and that was therefore not sent either."""
+
+
 class StepError(ReaderError):
     """This step does not come now: what has to come first."""

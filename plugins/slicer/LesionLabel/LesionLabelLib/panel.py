@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from .answer import NOT_CLINICAL
 from .outbox import Waiting
@@ -30,8 +31,10 @@ class Panel:
     rows: list[Row]
 
 
-def panel_of(session: Session | None, busy: bool, selected: int | None, waiting: Sequence[Waiting]) -> Panel:
-    """session: None before there is a connection. selected: number of the lesion in the table."""
+def panel_of(
+    session: Session | None, busy: bool, selected: int | None, waiting: Sequence[Waiting], damaged: Sequence[Path] = ()
+) -> Panel:
+    """session: None before there is a connection. selected: number of the lesion in the table. damaged: of the outbox."""
     free = session is not None and not busy
     case = session.case if session is not None else None
     patients = free and case is not None and case.synthetic is None
@@ -66,7 +69,7 @@ def panel_of(session: Session | None, busy: bool, selected: int | None, waiting:
     texts = {
         "stageLabel": _stage(session, busy),
         "caseLabel": "" if case is None else case.synthetic or case.title,
-        "waitingLabel": _waits(waiting),
+        "waitingLabel": _waits(waiting, damaged),
         "notClinicalLabel": NOT_CLINICAL,
     }
     return Panel({name: bool(on) for name, on in enabled.items()}, texts, _rows(session))
@@ -82,11 +85,14 @@ def _stage(session: Session | None, busy: bool) -> str:
     return "Not connected." if session is None else f"{session.stage.value[0].upper()}{session.stage.value[1:]}."
 
 
-def _waits(waiting: Sequence[Waiting]) -> str:
-    if not waiting:
-        return ""
-    what = "One decision waits" if len(waiting) == 1 else f"{len(waiting)} decisions wait"
-    return f"{what} on this computer for the server, the oldest since {waiting[0].made_at} (UTC)."
+def _waits(waiting: Sequence[Waiting], damaged: Sequence[Path]) -> str:
+    said = [
+        f"The decision kept in {folder} cannot be read and is not sent: show it to who runs the server." for folder in damaged
+    ]
+    if waiting:
+        what = "One decision waits" if len(waiting) == 1 else f"{len(waiting)} decisions wait"
+        said.insert(0, f"{what} on this computer for the server, the oldest since {waiting[0].made_at} (UTC).")
+    return "\n".join(said)
 
 
 def _rows(session: Session | None) -> list[Row]:

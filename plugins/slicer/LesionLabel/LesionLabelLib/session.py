@@ -17,7 +17,7 @@ from . import nrrd
 from .answer import Answer
 from .case import NO_PATIENTS, OTHER, PROOFS, Case, Decision, MarkedLesion, Outcome, is_synthetic
 from .client import Client
-from .errors import ReaderError, ServerError, StepError
+from .errors import NotKeptError, ReaderError, ServerError, StepError
 from .geometry import Geometry, geometry_of_file
 from .offers import Offers
 from .outbox import Outbox
@@ -87,25 +87,29 @@ class Session:
         self.case, self.stage, self.lesions = None, Stage.NO_CASE, {}
         self._last_number, self._kept, self._on_server, self._blind, self._saw_model = 0, None, None, None, False
 
-    def mark(self, how: str) -> MarkedLesion:
-        """A new lesion of the case. Raises StepError where there is no patient's case."""
-        self._patients_case()
+    def mark(self, how: str, click: Sequence[float] | None = None) -> MarkedLesion:
+        """A new lesion of the case. click: RAS, mm, whose outline is there. Raises StepError where there is no patient's case."""
+        case, _ = self._patients_case()
         self._last_number += 1
         lesion = self.lesions[self._last_number] = MarkedLesion(self._last_number, how)
+        if click is not None:
+            lesion.inside = [case.grid.voxel_of_ras(click)]
         return lesion
 
     def remove(self, number: int) -> None:
         self.lesions.pop(number, None)
 
     def outline(
-        self, number: int, click: Sequence[float], *, inside: bool = True, whole: bool = False
+        self, number: int | None, click: Sequence[float], *, inside: bool = True, whole: bool = False
     ) -> tuple[Region, list[str]]:
         """The lesion's outline by the server's segmenter from this click (RAS, mm) and those before, and what to tell the reader.
 
-        Raises ReaderError, and then the click is not counted: what was clicked is no lesion, or two clicks are of two lesions.
+        number: None for a new lesion, which is marked with the click once its outline is there: what the window lists changes
+        in the window's thread only. Raises ReaderError, and then the click is not counted: what was clicked is no lesion, or two
+        clicks are of two lesions.
         """
         case, geometry = self._patients_case()
-        lesion = self.lesions[number]
+        lesion = MarkedLesion(0, "click") if number is None else self.lesions[number]
         at = case.grid.voxel_of_ras(click)
         clicks = ([*lesion.inside, at], lesion.outside) if inside else (lesion.inside, [*lesion.outside, at])
         params = {"foreground": clicks[0], "background": clicks[1], "whole": whole, "with_type": False}
@@ -139,7 +143,10 @@ class Session:
         self.proof = proof
 
     def decide(self, regions: Mapping[int, Region]) -> Outcome:
-        """Save the reader's own types on the server, before the model is asked. On a ReaderError they wait in the outbox."""
+        """Save the reader's own types on the server, before the model is asked.
+
+        On a ReaderError of sending they wait in the outbox; on a NotKeptError they are neither there nor on the server.
+        """
         if self._saw_model:
             raise StepError("The model's answers were shown already: what you decide now is a correction. Submit it.")
         outcome = self._send(self._decision(regions), {})
@@ -159,7 +166,7 @@ class Session:
         answers = {}
         for number, region in decision.regions.items():
             alone = nrrd.write(region.mask, region.place(geometry))
-            answers[number] = Answer(self.client.infer("lesion_classifier", case.image, params, alone))
+            answers[number] = Answer(self.client.infer("lesion_classifier", case.image, params, alone), params, alone)
             self.lesions[number].answer = answers[number]
             self.stage, self._saw_model = Stage.REVEALED, True
         return answers
@@ -184,18 +191,19 @@ class Session:
         """What the model reacted to in the lesion it answered about: no evidence. Only after the answer. Raises ReaderError."""
         case, answer = self._answered(number)
         label = {"class": answer.probabilities[0][0]} if answer.probabilities else {}
-        voxels, place = nrrd.read(self.client.heat_map(case.image, {**self._place(answer), **label}))
+        voxels, place = nrrd.read(self.client.heat_map(case.image, {**answer.params, **label}, answer.label))
         return np.asarray(voxels, dtype=np.float32), place
 
     def similar(self, number: int) -> dict[str, Any]:
         """Curated lesions of other patients that look alike. Only after the answer. Raises ReaderError."""
         case, answer = self._answered(number)
-        return self.client.similar(case.image, self._place(answer))
+        return self.client.similar(case.image, answer.params, answer.label)
 
     def send_again(self) -> list[str]:
         """Send what waits for this server and reader. Returns what became of it, in sentences."""
         delivered, failed = self.outbox.send_again(self.client)
-        return [f"{len(delivered)} decision(s) delivered.", *(f"{one.image}: {reason}" for one, reason in failed)]
+        damaged = [f"The decision kept in {folder} cannot be read, so it was not sent." for folder in self.outbox.damaged()]
+        return [f"{len(delivered)} decision(s) delivered.", *(f"{one.image}: {reason}" for one, reason in failed), *damaged]
 
     def _answered(self, number: int) -> tuple[Case, Answer]:
         case, _ = self._patients_case()
@@ -203,9 +211,6 @@ class Session:
         if lesion is None or lesion.answer is None:
             raise StepError("See the model's answer about this lesion first: this would tell its type.")
         return case, lesion.answer
-
-    def _place(self, answer: Answer) -> dict[str, Any]:
-        return {**answer.place, "override_phase": self.override_phase}
 
     def _patients_case(self) -> tuple[Case, Geometry]:
         """The open case and its grid. Raises StepError where there is none, or where it is no patient's."""
@@ -237,11 +242,11 @@ class Session:
         params = {"label_info": label_info(list(decision.types.values())), "proof": decision.proof, **more}
         try:
             answer = self.outbox.send(self.client, case.image, label, params)
-        except ReaderError as error:
-            if any(one.image == case.image for one in self.outbox.waiting()):
-                self._kept = decision
-                raise type(error)(*_with_status(error), f"{error} {KEPT}") from None
+        except NotKeptError:
             raise
+        except ReaderError as error:
+            self._kept = decision
+            raise type(error)(*_with_status(error), f"{error} {KEPT}") from None
         self._kept = self._on_server = decision
         return outcome_of(answer)
 

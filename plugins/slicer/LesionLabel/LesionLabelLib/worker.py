@@ -6,15 +6,20 @@ import queue
 import threading
 from typing import Any, Callable
 
-from .errors import ReaderError
+from .errors import ReaderError, StepError
 
 UNFORESEEN = "Something unexpected went wrong in the module ({}). What you marked is still there. Please report it."
+BUSY = "The module still waits for what you asked before. Try again when it is there."
 
 
 class Worker:
-    """start and poll are called from the window's thread; so are the functions that are told how it ended."""
+    """start and poll are called from the window's thread; so are the functions that are told how it ended.
 
-    def __init__(self) -> None:
+    before: called at each start; it ends what the reader had begun with the mouse, so that nothing is marked while work goes on.
+    """
+
+    def __init__(self, before: Callable[[], Any]) -> None:
+        self._before = before
         self._ended: queue.SimpleQueue[Callable[[], Any]] = queue.SimpleQueue()
         self._running = 0
 
@@ -23,16 +28,16 @@ class Worker:
         """Whether a piece of work is under way, or its end was not told yet."""
         return self._running > 0
 
-    def start(self, work: Callable[[], Any], done: Callable[[Any], Any], failed: Callable[[str], Any]) -> bool:
-        """Begin, unless something is under way: then False, and nothing happens.
+    def start(self, work: Callable[[], Any], done: Callable[[Any], Any], failed: Callable[[str], Any]) -> None:
+        """Begin. Raises StepError, and does nothing, where something is under way.
 
         done: told what work returned. failed: told the sentence of a ReaderError, or that something else went wrong.
         """
+        self._before()
         if self.is_busy:
-            return False
+            raise StepError(BUSY)
         self._running += 1
         threading.Thread(target=self._run, args=(work, done, failed), name="LesionLabel", daemon=True).start()
-        return True
 
     def poll(self) -> None:
         """Tell the ends that have come."""
