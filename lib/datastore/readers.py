@@ -66,7 +66,8 @@ def agreement_of_readers(
         nameless += len(found) - len(decisions)
         for one in decisions:
             key = reader_key(one.reader)
-            called[key] = max(called.get(key, ("", "")), (one.saved_at, one.reader))
+            if one.saved_at >= called.get(key, ("", ""))[0]:
+                called[key] = one.saved_at, one.reader
         if len(decisions) < 2:
             continue
         sidecar = read_sidecar(datastore.studies, image_id)
