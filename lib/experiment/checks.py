@@ -12,7 +12,7 @@ from lesionlabel.evaluation.metrics import LESIONS_PER_PATIENT
 from lesionlabel.experiment.plan import ARMS, GENERATORS, Plan
 from lesionlabel.experiment.sets import partition
 from lesionlabel.lesions.classes import ClassList
-from lesionlabel.lesions.cohort import Cohort
+from lesionlabel.lesions.cohort import BIASED, Cohort
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.registry.generator_training import check_fold
 
@@ -36,12 +36,12 @@ def check_experiment(cohort: Cohort, plan: Plan, classes: ClassList) -> tuple[st
         )
     is_simulated(cohort)
     check_size(cohort, plan.profile.folds)
-    if not decided_blind(cohort).any():
+    if not decided_blind(cohort.as_tested()).any():
         raise InputError(
             "All lesions were decided after seeing the model's answer, or perhaps so: none may be tested. Curate lesions with "
             "the answer hidden."
         )
-    return (*_duplicates(cohort), *_heavy_patients(cohort), *_folds(cohort, plan), *_not_tested(cohort))
+    return (*_duplicates(cohort), *_heavy_patients(cohort), *_folds(cohort, plan), *_not_tested(cohort.as_tested()))
 
 
 def _duplicates(cohort: Cohort) -> list[str]:
@@ -84,7 +84,8 @@ def _folds(cohort: Cohort, plan: Plan) -> list[str]:
     """Which folds train on few lesions or test none of a class: patients with many lesions make partitions uneven."""
     generators = any(point.arm in GENERATORS for point in plan.points)
     usual = len(cohort) * (plan.profile.folds - 1) / plan.profile.folds
-    tested, without, small = headline_lesions(cohort), [], []
+    as_tested = cohort.as_tested()
+    tested, without, small = headline_lesions(as_tested), [], []
     for seed in plan.seeds:
         folds = partition(cohort, plan.profile.folds, seed)
         for fold in range(plan.profile.folds):
@@ -100,7 +101,7 @@ def _folds(cohort: Cohort, plan: Plan) -> list[str]:
                 _check_generators(seen, held_out, where)
             if len(seen) < MOST * usual:
                 small.append(f"{len(seen)} in {where}")
-            asked = cohort.labels[(folds == fold) & tested]
+            asked = as_tested.labels[(folds == fold) & tested]
             without += [f"{name} in {where}" for index, name in enumerate(cohort.class_names) if index not in asked]
     told = []
     if small:
@@ -126,6 +127,8 @@ def _not_tested(cohort: Cohort) -> list[str]:
             f"{int((~blind).sum())} lesion(s) were decided after seeing the model's answer, or perhaps so: they train and are "
             "not tested."
         )
+    if cohort.dropped:
+        told.append(f"{cohort.dropped} lesion(s) that were decided blind count no more since an answer was seen. {BIASED}")
     if (blind & ~tested).any():
         told.append(
             f"The type of {int((blind & ~tested).sum())} lesion(s) rests on readers' opinion: they train, and the figures leave "

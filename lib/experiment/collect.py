@@ -66,8 +66,9 @@ def collect(work: Work, wall_seconds: float, warnings: tuple[str, ...]) -> Outco
             trained[key].append(Size(images, steps, steps / math.ceil(images / plan.profile.batch)))
         if "kept" in record and task.schedule == plan.profile.schedules[0]:
             kept.append(record["kept"])
+    as_tested = cohort.as_tested()
     return Outcomes(
-        cohort=cohort,
+        cohort=as_tested,
         plan=plan,
         folds=folds,
         logits=logits,
@@ -75,8 +76,8 @@ def collect(work: Work, wall_seconds: float, warnings: tuple[str, ...]) -> Outco
         features=features,
         sizes={key: Size(*np.mean(sizes, axis=0).tolist()) for key, sizes in trained.items()},
         generators=generators,
-        tested=headline_lesions(cohort),
-        decided_blind=decided_blind(cohort),
+        tested=headline_lesions(as_tested),
+        decided_blind=decided_blind(as_tested),
         seconds=dict(seconds),
         wall_seconds=wall_seconds,
         warnings=(*warnings, *_failed(failed), *_filtered(kept), *_collapsed(generators), *_unfit(generators)),

@@ -6,7 +6,7 @@ import pytest
 from lesionlabel.experiment import checks
 from lesionlabel.experiment.profiles import make_plan
 from lesionlabel.lesions.classes import DEFAULT_CLASSES, ClassList
-from lesionlabel.lesions.cohort import Cohort
+from lesionlabel.lesions.cohort import BlindDecision, Cohort
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.lesions.lesion import Proof
 from lesionlabel.phantom.cohort import make_cohort
@@ -102,6 +102,10 @@ def test_a_type_that_rests_on_opinion_is_told(cohort):
 
 
 def test_lesions_decided_with_the_answer_in_sight_are_told_and_not_enough_alone(cohort):
+    first = cohort.lesions[0]
+    assert check(with_lesion(cohort, 0, saw_model=True, blind=BlindDecision(first.label, first.proof))) == check(cohort)
+    [warning] = check(replace(cohort, dropped=2))
+    assert "favour what the model gets right" in warning
     [warning] = check(with_lesion(cohort, 0, saw_model=True))
     assert warning.startswith("1 lesion(s) were decided after seeing")
     with pytest.raises(InputError, match="none may be tested"):
