@@ -115,7 +115,7 @@ def measure_generator(
         pairs.append((images, mine, theirs))
     membership = membership_auc(pairs, seed, progress=part_of(progress, 0.75, 0.85, "membership"), should_stop=should_stop)
     learned = None
-    if any(lesion.saw_model is False for lesion in held_out):
+    if any(lesion.saw_model is False for lesion in held_out.as_tested()):
         learned = train_on_synthetic(
             {name: rois[name] if name in rois else _real(seen, name, seed) for name in classes.names},
             seen,
