@@ -192,7 +192,7 @@ def test_an_orthanc_that_dies_and_comes_back(pacs_server, secured_orthanc, serie
 def test_what_a_reader_submits_comes_to_the_pacs_as_seg_and_sr(pacs_server, secured_orthanc, tiny_series, tmp_path):
     study, uid = tiny_series(tmp_path / "dicom", patient="R-7")
     secured_orthanc.add(tmp_path / "dicom")
-    click = json.dumps({"foreground": [[35, 45, 12]], "whole": True})
+    click = json.dumps({"foreground": [[35, 45, 12]], "whole": True, "client_id": "Dr. A"})
     outline = httpx.post(f"{pacs_server.url}/infer/lesion?image={uid}&output=image", data={"params": click}, timeout=120)
     assert outline.status_code == 200, outline.text
     assert ask(pacs_server, uid, foreground=[[62, 50, 10]], with_type=True).json()["prediction"]
@@ -233,10 +233,9 @@ def test_what_a_reader_submits_comes_to_the_pacs_as_seg_and_sr(pacs_server, secu
     drawn = httpx.post(f"{infer}/lesion?image={uid}&output=dicom_seg", data={"params": click}, timeout=120)
     (tmp_path / "seg.dcm").write_bytes(drawn.content)
     assert pydicom.dcmread(tmp_path / "seg.dcm").pixel_array.sum() == sitk.GetArrayViewFromImage(mask).sum()
-    for model in ("generate", "lesion_classifier"):
-        refused = httpx.post(f"{infer}/{model}?image={uid}&output=dicom_seg", data=asked, timeout=120)
-        assert refused.status_code == 422, refused.text
-        assert "DICOM SEG" in refused.json()["detail"]
+    refused = httpx.post(f"{infer}/generate?image={uid}&output=dicom_seg", data=asked, timeout=120)
+    assert refused.status_code == 422, refused.text
+    assert "DICOM SEG" in refused.json()["detail"]
     said = pacs_server.output.read_text() + (pacs_server.home / "app" / "logs" / "app.log").read_text()
     assert not [word for word in (study, uid, "R-7", "Invented", "Dr. A", sent["name"]) if word in said]
 

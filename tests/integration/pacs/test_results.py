@@ -28,7 +28,7 @@ from lesionlabel.datastore.curate import Curator
 from lesionlabel.datastore.curated import CuratedDatastore
 from lesionlabel.datastore.pacs import PacsDatastore, pacs_folder
 from lesionlabel.datastore.result_documents import report_of_answers, segmentation_of_voxels
-from lesionlabel.datastore.result_setup import open_cases, open_results, results_client, results_folder
+from lesionlabel.datastore.result_setup import check_results, open_cases, open_results, results_client, results_folder
 from lesionlabel.datastore.results import Cases, Results
 from lesionlabel.imaging import dicomweb_answers
 from lesionlabel.infers.desk import Desk
@@ -391,7 +391,8 @@ def test_files_that_a_killed_process_left_go_at_the_next_start(site: Site) -> No
     for name, age in ((".headers-old", 7200), (".new-old", 7200), (".new-now", 0)):
         (folder / name).mkdir()
         (folder / name / "patient.dcm").write_bytes(b"name")
-        os.utime(folder / name, (time.time() - age,) * 2)
+        then = time.time() - age
+        os.utime(folder / name, (then, then))
     site.datastore.close()
     site.open()
     assert [path.parent.name for path in folder.rglob("patient.dcm")] == [".new-now"]
@@ -446,6 +447,10 @@ def test_results_on_files_are_refused_with_the_reason(tmp_path) -> None:
     assert open_cases(settings, datastore, Desk(settings).open) is None
     with pytest.raises(InputError, match="needs --studies http"):
         open_results(settings, datastore, None)
+    with pytest.raises(InputError, match="needs --studies http"):
+        check_results(settings, on_pacs=False)
+    with pytest.raises(InputError, match=r"LESIONLABEL_RESULTS_URL: .* looks like http"):
+        check_results(settings.model_copy(update={"results_url": "orthanc:8042"}), on_pacs=True)
 
 
 @pytest.mark.real_ct

@@ -5,12 +5,14 @@ from __future__ import annotations
 import stat
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 from lesionlabel.datastore.outbox import Outbox, key_of
+from lesionlabel.datastore.results import Results
 from lesionlabel.lesions.errors import IntegrityError, NotFoundError, PacsError
 
 NOW = 1_800_000_000.0
@@ -140,3 +142,17 @@ def test_an_entry_that_cannot_be_read_holds_up_no_other_and_is_told_of_without_p
     problem = outbox.list()[0].problem
     assert "IsADirectoryError" in problem
     assert str(tmp_path) not in problem
+
+
+def test_a_disk_that_takes_no_more_costs_neither_an_answer_nor_a_submit(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    results = Results(tmp_path, cast(Any, None), cast(Any, None), away, HERE)
+    with results.submitting("1.2.840.113619.2", "final"):
+        (draft,) = (tmp_path / "drafts").iterdir()
+        draft.unlink()
+        (tmp_path / "drafts").rmdir()
+        for name in ("drafts", "answers"):
+            (tmp_path / name).write_text("")  # no file can be written below it
+    results.answers.keep("1.2.840.113619.2", {"lesion": {"contour_lps": []}})
+    assert "results come later" in caplog.text
+    assert "could not be kept" in caplog.text
+    assert "1.2.840.113619.2" not in caplog.text
