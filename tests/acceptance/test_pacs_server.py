@@ -189,6 +189,39 @@ def test_an_orthanc_that_dies_and_comes_back(pacs_server, secured_orthanc, serie
     assert pacs_server.get("/info/")["datastore"]["pacs"] == "answers"
 
 
+def test_a_series_deleted_on_the_pacs_says_so(pacs_server, secured_orthanc, series):
+    assert ask(pacs_server, series[1], foreground=[[35, 45, 12]]).status_code == 200
+    secured_orthanc.remove(series[1])
+    end = time.monotonic() + 60
+    while pacs_server.get("/datastore/?output=all")["objects"][series[1]]["image"]["info"]["pacs"] != "gone":
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    answer = ask(pacs_server, series[1], foreground=[[35, 45, 12]])
+    assert answer.status_code == 200
+    assert "not on the PACS any more" in answer.json()["reader_notes"][0]
+    secured_orthanc.add(series[2])
+
+
+def test_retraining_takes_the_labels_of_a_pacs(pacs_server, secured_orthanc, series):
+    """As a worker does: another process, which finds the PACS by the folder of its labels."""
+    assert save(pacs_server, series[1], raw_label({(12, 45, 35): 1})).status_code == 200
+    from lesionlabel.datastore.cohort import cohort_of_studies, open_studies
+    from lesionlabel.jobs.jobs import lesions_of
+    from lesionlabel.settings import Settings
+
+    settings = Settings(home=pacs_server.home, dicomweb_username="reader", dicomweb_password="open sesame")  # type: ignore[arg-type]
+    datastore, _ = open_studies(Path(secured_orthanc.url), settings)
+    (datastore.studies / f"{series[1]}.nrrd").unlink()
+    cohort = cohort_of_studies(Path(lesions_of(datastore.studies)["studies"]), settings)
+    assert cohort.counts()["cyst"] == 1
+    assert cohort.patients[0].startswith("p-")
+    # A series that is gone altogether stops nothing.
+    (datastore.studies / f"{series[1]}.nrrd").unlink()
+    secured_orthanc.remove(series[1])
+    assert cohort_of_studies(datastore.studies, settings).counts()["cyst"] == 0
+    secured_orthanc.add(series[2])
+
+
 def test_what_a_reader_submits_comes_to_the_pacs_as_seg_and_sr(pacs_server, secured_orthanc, tiny_series, tmp_path):
     study, uid = tiny_series(tmp_path / "dicom", patient="R-7")
     secured_orthanc.add(tmp_path / "dicom")
@@ -222,7 +255,7 @@ def test_what_a_reader_submits_comes_to_the_pacs_as_seg_and_sr(pacs_server, secu
     while pacs_server.get("/api/v1/results") and time.monotonic() < end:
         time.sleep(0.5)
     assert pacs_server.get("/api/v1/results") == []
-    (sent,) = pacs_server.get("/api/v1/results?sent=true")
+    *_, sent = pacs_server.get("/api/v1/results?sent=true")
     assert (sent["state"], len(sent["documents"]), sent["problem"]) == ("sent", 4, "")
 
     asked = {"params": json.dumps({"point": [35, 45, 12], "diameter_mm": 28})}
@@ -238,36 +271,3 @@ def test_what_a_reader_submits_comes_to_the_pacs_as_seg_and_sr(pacs_server, secu
     assert "DICOM SEG" in refused.json()["detail"]
     said = pacs_server.output.read_text() + (pacs_server.home / "app" / "logs" / "app.log").read_text()
     assert not [word for word in (study, uid, "R-7", "Invented", "Dr. A", sent["name"]) if word in said]
-
-
-def test_a_series_deleted_on_the_pacs_says_so(pacs_server, secured_orthanc, series):
-    assert ask(pacs_server, series[1], foreground=[[35, 45, 12]]).status_code == 200
-    secured_orthanc.remove(series[1])
-    end = time.monotonic() + 60
-    while pacs_server.get("/datastore/?output=all")["objects"][series[1]]["image"]["info"]["pacs"] != "gone":
-        assert time.monotonic() < end
-        time.sleep(0.2)
-    answer = ask(pacs_server, series[1], foreground=[[35, 45, 12]])
-    assert answer.status_code == 200
-    assert "not on the PACS any more" in answer.json()["reader_notes"][0]
-    secured_orthanc.add(series[2])
-
-
-def test_retraining_takes_the_labels_of_a_pacs(pacs_server, secured_orthanc, series):
-    """As a worker does: another process, which finds the PACS by the folder of its labels."""
-    assert save(pacs_server, series[1], raw_label({(12, 45, 35): 1})).status_code == 200
-    from lesionlabel.datastore.cohort import cohort_of_studies, open_studies
-    from lesionlabel.jobs.jobs import lesions_of
-    from lesionlabel.settings import Settings
-
-    settings = Settings(home=pacs_server.home, dicomweb_username="reader", dicomweb_password="open sesame")  # type: ignore[arg-type]
-    datastore, _ = open_studies(Path(secured_orthanc.url), settings)
-    (datastore.studies / f"{series[1]}.nrrd").unlink()
-    cohort = cohort_of_studies(Path(lesions_of(datastore.studies)["studies"]), settings)
-    assert cohort.counts()["cyst"] == 1
-    assert cohort.patients[0].startswith("p-")
-    # A series that is gone altogether stops nothing.
-    (datastore.studies / f"{series[1]}.nrrd").unlink()
-    secured_orthanc.remove(series[1])
-    assert cohort_of_studies(datastore.studies, settings).counts()["cyst"] == 0
-    secured_orthanc.add(series[2])
