@@ -22,7 +22,6 @@ def serve(
 ) -> None:
     """Start the server: 3D Slicer's MONAI Label module and REST clients of MONAI Label can connect."""
     from lesionlabel import NOT_FOR_CLINICAL_USE
-    from lesionlabel.datastore.result_setup import check_results
     from lesionlabel.imaging.dicomweb import check_url, is_dicomweb, trust
     from lesionlabel.jobs.schedule import require_cron
     from lesionlabel.server import launch
@@ -30,6 +29,9 @@ def serve(
 
     launch.require_free_port(host, port)
     settings = Settings()
+    launch.set_host_environment(settings)
+    from lesionlabel.datastore.result_setup import check_results
+
     require_cron(settings)
     on_pacs = is_dicomweb(studies)
     if on_pacs:

@@ -91,12 +91,19 @@ def logging_config(log_file: Path) -> dict:
     }
 
 
+def set_host_environment(settings: Settings) -> None:
+    """MONAI Label's settings. It reads them where it is first imported, so this comes before whatever imports it."""
+    os.environ.update(SAFE_HOST_SETTINGS)
+    os.environ["MONAI_LABEL_SESSION_PATH"] = str(settings.home.resolve() / "sessions")
+
+
 def serve(settings: Settings, studies: str, host: str, port: int, *, with_worker: bool = True) -> None:
-    """Run the server in this process until it is stopped, and with it a worker in another. studies: a folder or a PACS."""
+    """Run the server in this process until it is stopped, and with it a worker in another. studies: a folder or a PACS.
+
+    set_host_environment comes first.
+    """
     home = settings.home.resolve()
     app_folder = write_app_folder(home)
-    os.environ.update(SAFE_HOST_SETTINGS)
-    os.environ["MONAI_LABEL_SESSION_PATH"] = str(home / "sessions")
     os.environ["LESIONLABEL_HOME"] = str(home)
     if settings.class_file is not None:
         os.environ["LESIONLABEL_CLASS_FILE"] = str(settings.class_file.resolve())

@@ -184,7 +184,7 @@ def test_each_training_is_started_watched_and_stopped(client, info, server):
 @pytest.mark.parametrize(
     ("clicks", "said"),
     [
-        ({"foreground": [LIVER]}, "No lesion was found"),
+        ({"foreground": [LIVER]}, "no lesion stands out"),
         ({"foreground": [[1, 1, 12]]}, "lies in air"),
         ({"foreground": [[35, 45, 99]]}, "outside the volume"),
         ({"foreground": [], "background": [LIVER]}, "Only points outside the lesion"),
