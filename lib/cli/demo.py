@@ -44,7 +44,7 @@ def demo(
     print(f"{len(report.imported)} series in {studies}.")
     print_first_steps(truth, studies, port)
     if serve:
-        start_server(studies=studies, port=port)
+        start_server(studies=str(studies), port=port)
 
 
 def print_first_steps(truth: Path, studies: Path, port: int) -> None:

@@ -63,7 +63,6 @@ def test_a_click_gives_the_same_answer_or_refusal_through_dicom_and_nifti(import
     """How good the outlines are is the benchmark's matter (docs/segmenter.md): some clicks on these tumours are refused."""
     desk, nifti = imported
     volume, found = tumours
-    outlined = 0
     for centre, _ in found:
         asked = read_request({"point": volume.native.to_voxel(centre).tolist()})
         answers = []
@@ -73,5 +72,3 @@ def test_a_click_gives_the_same_answer_or_refusal_through_dicom_and_nifti(import
             except NoLesionError as error:
                 answers.append({"refused": error.what})
         assert answers[0] == answers[1]
-        outlined += "lesion" in answers[0]
-    assert outlined >= 1

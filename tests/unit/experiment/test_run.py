@@ -207,6 +207,7 @@ def test_a_process_ended_from_outside_or_a_disk_without_room_is_told_and_the_run
     def fill_the_disk(task, done, of, left):
         # No file may grow beyond this: what the system says of it is what it says of a full disk, but for the number.
         for process in multiprocessing.active_children():
+            assert process.pid is not None
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
 
     with pytest.raises(StoppedError, match="Make room, then go on with --resume"):
