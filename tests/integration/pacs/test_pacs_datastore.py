@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import os
-import resource
 import threading
 import time
-import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,28 +14,12 @@ import SimpleITK as sitk
 from pydicom.uid import EnhancedCTImageStorage, generate_uid
 
 from lesionlabel.datastore import pacs_images, pacs_listing
-from lesionlabel.datastore.pacs import GONE, LISTED, NOT_CHECKED, PacsDatastore
+from lesionlabel.datastore.pacs import GONE, LISTED
 from lesionlabel.datastore.pacs_address import address_of
-from lesionlabel.imaging import dicomweb, dicomweb_answers
+from lesionlabel.imaging import dicomweb_answers
 from lesionlabel.imaging.read import read_volume
 from lesionlabel.imaging.sidecar import read_sidecar
 from lesionlabel.lesions.errors import InputError, NotFoundError, PacsError
-from lesionlabel.settings import Settings
-
-Open = Callable[..., PacsDatastore]
-
-
-@pytest.fixture
-def opened(tmp_path) -> Iterator[Open]:
-    """Opens the datastore of a PACS under tmp_path/home, with its listing read, and closes it."""
-    with ExitStack() as stack:
-
-        def open_(url: str, **options) -> PacsDatastore:
-            datastore = PacsDatastore(url, Settings(home=tmp_path / "home", **options))
-            stack.callback(datastore.close)
-            return datastore
-
-        yield open_
 
 
 @pytest.fixture(autouse=True)
@@ -49,12 +28,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pacs_listing, "FRESH_S", 0.0)
 
 
-def refreshed(datastore: PacsDatastore) -> PacsDatastore:
-    datastore.listing.refresh()
-    return datastore
-
-
-def test_a_series_is_listed_fetched_and_read_as_an_import_reads_it(orthanc, opened, tiny_series, tmp_path) -> None:
+def test_a_series_is_listed_fetched_and_read_as_an_import_reads_it(refreshed, orthanc, opened, tiny_series, tmp_path) -> None:
     study, uid = tiny_series(tmp_path / "dicom", patient="TEST-9")
     orthanc.add(tmp_path / "dicom")
     datastore = refreshed(opened(orthanc.url))
@@ -112,7 +86,9 @@ def test_slices_turned_in_their_plane_keep_their_order(orthanc, opened, tiny_ser
     assert np.allclose(image.GetDirection(), expected.GetDirection())
 
 
-def test_synthetic_series_are_marked_never_offered_and_take_no_label(orthanc, opened, tiny_series, tmp_path, tiny_label) -> None:
+def test_synthetic_series_are_marked_never_offered_and_take_no_label(
+    refreshed, orthanc, opened, tiny_series, tmp_path, tiny_label
+) -> None:
     _, uid = tiny_series(tmp_path / "dicom", slices=4, synthetic=True)
     orthanc.add(tmp_path / "dicom")
     datastore = refreshed(opened(orthanc.url))
@@ -125,7 +101,7 @@ def test_synthetic_series_are_marked_never_offered_and_take_no_label(orthanc, op
         datastore.save_label(uid, str(tmp_path / "label.nrrd"), "final", {})
 
 
-def test_one_slice_marked_as_synthetic_marks_the_series(orthanc, opened, tiny_series, tmp_path, tiny_label) -> None:
+def test_one_slice_marked_as_synthetic_marks_the_series(refreshed, orthanc, opened, tiny_series, tmp_path, tiny_label) -> None:
     """Its first header says nothing, so it is offered; once it is read it is known for what it is."""
     _, uid = tiny_series(tmp_path / "dicom", slices=4)
     ds = pydicom.dcmread(tmp_path / "dicom" / "0003.dcm")
@@ -139,7 +115,7 @@ def test_one_slice_marked_as_synthetic_marks_the_series(orthanc, opened, tiny_se
     assert uid not in datastore.get_unlabeled_images()
 
 
-def test_a_new_series_is_found_at_the_next_question(orthanc, opened, tiny_series, tmp_path) -> None:
+def test_a_new_series_is_found_at_the_next_question(refreshed, orthanc, opened, tiny_series, tmp_path) -> None:
     datastore = refreshed(opened(orthanc.url))
     _, uid = tiny_series(tmp_path / "dicom", slices=3)
     orthanc.add(tmp_path / "dicom")
@@ -150,7 +126,7 @@ def test_a_new_series_is_found_at_the_next_question(orthanc, opened, tiny_series
         datastore.get_image_uri("case_a")
 
 
-def test_the_listing_follows_by_itself(orthanc, opened, tiny_series, tmp_path) -> None:
+def test_the_listing_follows_by_itself(refreshed, orthanc, opened, tiny_series, tmp_path) -> None:
     datastore = refreshed(opened(orthanc.url))
     _, uid = tiny_series(tmp_path / "dicom", slices=3)
     orthanc.add(tmp_path / "dicom")
@@ -160,7 +136,7 @@ def test_the_listing_follows_by_itself(orthanc, opened, tiny_series, tmp_path) -
     assert uid in datastore.get_unlabeled_images()
 
 
-def test_many_requests_for_one_series_fetch_it_once(orthanc, opened, tiny_series, tmp_path, monkeypatch) -> None:
+def test_many_requests_for_one_series_fetch_it_once(refreshed, orthanc, opened, tiny_series, tmp_path, monkeypatch) -> None:
     _, uid = tiny_series(tmp_path / "dicom", slices=6)
     orthanc.add(tmp_path / "dicom")
     datastore = refreshed(opened(orthanc.url))
@@ -178,7 +154,7 @@ def test_many_requests_for_one_series_fetch_it_once(orthanc, opened, tiny_series
     assert len(fetched) == 1
 
 
-def test_a_question_does_not_wait_for_ever(orthanc, opened, tiny_series, tmp_path) -> None:
+def test_a_question_does_not_wait_for_ever(refreshed, orthanc, opened, tiny_series, tmp_path) -> None:
     _, uid = tiny_series(tmp_path / "dicom", slices=6)
     orthanc.add(tmp_path / "dicom")
     datastore = refreshed(opened(orthanc.url, dicomweb_wait_s=0.3))
@@ -194,7 +170,7 @@ def test_a_question_does_not_wait_for_ever(orthanc, opened, tiny_series, tmp_pat
     assert Path(datastore.get_image_uri(uid)).exists()
 
 
-def test_what_is_here_outlives_the_pacs(new_orthanc, opened, tiny_series, tmp_path, tiny_label) -> None:
+def test_what_is_here_outlives_the_pacs(refreshed, new_orthanc, opened, tiny_series, tmp_path, tiny_label) -> None:
     pacs = new_orthanc()
     (_, here), (_, there) = tiny_series(tmp_path / "a" / "dicom"), tiny_series(tmp_path / "b" / "dicom", slices=3)
     pacs.add(tmp_path / "a")
@@ -221,7 +197,9 @@ def test_what_is_here_outlives_the_pacs(new_orthanc, opened, tiny_series, tmp_pa
     assert "cannot be reached" in datastore.status()["pacs"]
 
 
-def test_a_series_deleted_on_the_pacs_keeps_its_copy_and_its_labels(orthanc, opened, tiny_series, tmp_path, tiny_label) -> None:
+def test_a_series_deleted_on_the_pacs_keeps_its_copy_and_its_labels(
+    refreshed, orthanc, opened, tiny_series, tmp_path, tiny_label
+) -> None:
     (_, kept), (_, lost) = tiny_series(tmp_path / "a" / "dicom"), tiny_series(tmp_path / "b" / "dicom", slices=3)
     orthanc.add(tmp_path / "a")
     orthanc.add(tmp_path / "b")
@@ -245,7 +223,9 @@ def test_a_series_deleted_on_the_pacs_keeps_its_copy_and_its_labels(orthanc, ope
     assert datastore.note(kept) is None
 
 
-def test_a_series_that_was_still_arriving_is_fetched_again_unless_it_is_labelled(orthanc, opened, tiny_series, tmp_path) -> None:
+def test_a_series_that_was_still_arriving_is_fetched_again_unless_it_is_labelled(
+    refreshed, orthanc, opened, tiny_series, tmp_path
+) -> None:
     _, uid = tiny_series(tmp_path / "dicom")
     late = [path.rename(tmp_path / path.name) for path in sorted((tmp_path / "dicom").iterdir())[12:]]
     orthanc.add(tmp_path / "dicom")
@@ -258,7 +238,9 @@ def test_a_series_that_was_still_arriving_is_fetched_again_unless_it_is_labelled
     assert sitk.ReadImage(datastore.get_image_uri(uid)).GetSize()[2] == 24
 
 
-def test_the_budget_removes_what_was_used_longest_ago(orthanc, opened, tiny_series, tmp_path, monkeypatch, tiny_label) -> None:
+def test_the_budget_removes_what_was_used_longest_ago(
+    refreshed, orthanc, opened, tiny_series, tmp_path, monkeypatch, tiny_label
+) -> None:
     uids = []
     for number in range(4):
         uids.append(tiny_series(tmp_path / str(number) / "dicom")[1])
@@ -279,7 +261,7 @@ def test_the_budget_removes_what_was_used_longest_ago(orthanc, opened, tiny_seri
     assert Path(datastore.get_image_uri(uids[1])).exists()
 
 
-def test_what_is_no_ct_volume_says_why(orthanc, opened, tiny_series, tmp_path) -> None:
+def test_what_is_no_ct_volume_says_why(refreshed, orthanc, opened, tiny_series, tmp_path) -> None:
     _, enhanced = tiny_series(tmp_path / "enhanced", slices=1)
     path = tmp_path / "enhanced" / "0000.dcm"
     ds = pydicom.dcmread(path)
@@ -308,166 +290,3 @@ def test_what_is_no_ct_volume_says_why(orthanc, opened, tiny_series, tmp_path) -
     with pytest.raises(InputError, match="studies with a series of this UID"):
         datastore.get_image_uri(mixed)
     assert mixed not in datastore.list_images()
-
-
-def test_a_series_of_more_slices_than_one_answer_lists(orthanc, opened, tiny_series, tmp_path, monkeypatch) -> None:
-    assert dicomweb.MAX_INSTANCES >= 2000
-    monkeypatch.setattr(dicomweb, "PAGE", 10)
-    _, uid = tiny_series(tmp_path / "dicom", slices=24, side=32)
-    orthanc.add(tmp_path / "dicom")
-    assert sitk.ReadImage(opened(orthanc.url).get_image_uri(uid)).GetSize() == (32, 32, 24)
-
-
-def test_no_label_is_lost_with_its_series_nor_does_it_stop_the_others(
-    orthanc, opened, tiny_series, tmp_path, tiny_label, caplog
-) -> None:
-    uids = []
-    for number in range(2):
-        uids.append(tiny_series(tmp_path / str(number) / "dicom")[1])
-        orthanc.add(tmp_path / str(number) / "dicom")
-    datastore = refreshed(opened(orthanc.url))
-    tiny_label(tmp_path / "label.nrrd", {"cyst": 1})
-    for uid in uids:
-        datastore.save_label(uid, str(tmp_path / "label.nrrd"), "final", {})
-    (datastore.studies / f"{uids[0]}.nrrd").unlink()
-    orthanc.remove(uids[0])
-    refreshed(datastore)
-    with pytest.raises(NotFoundError, match="kept in labels/history"):
-        datastore.save_label(uids[0], str(tmp_path / "label.nrrd"), "final", {"reader": "late"})
-    last = datastore.history.labels("final", uids[0])[-1]
-    assert (last.event, last.info["reader"], last.file is not None) == ("refused", "late", True)
-    archive = Path(datastore.get_dataset_archive(None))
-    with zipfile.ZipFile(archive) as packed:
-        assert [name for name in packed.namelist() if name.startswith("image/")] == [f"image/{uids[1]}.nrrd"]
-    archive.unlink()
-    assert "lacks 1 labelled series" in caplog.text
-    with pytest.raises(NotFoundError, match="lists no CT series"):
-        datastore.save_label("1.2.3.4", str(tmp_path / "label.nrrd"), "final", {})
-    assert datastore.history.labels("final", "1.2.3.4") == []
-
-
-def test_a_series_outside_the_sites_search_is_had_again_for_its_label(orthanc, opened, tiny_series, tmp_path, tiny_label) -> None:
-    _, uid = tiny_series(tmp_path / "dicom")
-    orthanc.add(tmp_path / "dicom")
-    datastore = opened(orthanc.url)
-    tiny_label(tmp_path / "label.nrrd", {"cyst": 1})
-    datastore.save_label(uid, str(tmp_path / "label.nrrd"), "final", {})
-    (datastore.studies / f"{uid}.nrrd").unlink()
-    later = refreshed(opened(orthanc.url, dicomweb_search={"StudyDate": "20300101-"}))
-    assert later.get_image_info(uid)["pacs"] == GONE
-    assert Path(later.get_image_uri(uid)).exists()
-
-
-def test_only_a_question_for_the_image_asks_a_pacs_that_hangs(orthanc, opened, tiny_series, tmp_path) -> None:
-    datastore = refreshed(opened(orthanc.url, dicomweb_timeout_s=0.3))
-    _, late = tiny_series(tmp_path / "dicom", slices=3)
-    orthanc.add(tmp_path / "dicom")
-    orthanc.pause()
-    try:
-        with pytest.raises(NotFoundError):
-            datastore.get_image_info(late)
-        with pytest.raises(NotFoundError):
-            datastore.get_label_info(late, "final")
-        with pytest.raises(PacsError):
-            datastore.get_image_uri(late)
-    finally:
-        orthanc.resume()
-
-
-def test_one_damaged_file_hides_no_other_series(orthanc, opened, tiny_series, tmp_path, monkeypatch) -> None:
-    uids = []
-    for number in range(2):
-        uids.append(tiny_series(tmp_path / str(number) / "dicom", slices=3)[1])
-        orthanc.add(tmp_path / str(number) / "dicom")
-    datastore = opened(orthanc.url)
-    first_header = datastore.client.first_header
-
-    def damaged(study: str, uid: str) -> dict:
-        if uid == uids[0]:
-            raise PacsError("The PACS could not list series (status 500). Try again later.")
-        return first_header(study, uid)
-
-    monkeypatch.setattr(datastore.client, "first_header", damaged)
-    assert {*uids} & {*refreshed(datastore).get_unlabeled_images()} == {uids[1]}
-    assert datastore.get_image_info(uids[0])["pacs"] == NOT_CHECKED
-
-
-def test_what_all_slices_said_of_being_synthetic_stays(orthanc, opened, tiny_series, tmp_path) -> None:
-    _, uid = tiny_series(tmp_path / "dicom", slices=4)
-    ds = pydicom.dcmread(tmp_path / "dicom" / "0003.dcm")
-    ds.add_new(0x0008001C, "CS", "YES")
-    ds.save_as(tmp_path / "dicom" / "0003.dcm")
-    orthanc.add(tmp_path / "dicom")
-    datastore = refreshed(opened(orthanc.url))
-    datastore.get_image_uri(uid)
-    datastore.listing.look_for(uid)
-    refreshed(datastore)
-    assert uid not in datastore.get_unlabeled_images()
-    # Also when the index and the listing are lost, and only its first header is looked at again.
-    for name in ("datastore_v2.json", "listing.json"):
-        (datastore.studies / name).unlink()
-    assert uid not in refreshed(opened(orthanc.url)).get_unlabeled_images()
-
-
-def test_a_full_disk_is_said_and_what_came_is_kept(orthanc, opened, tiny_series, tmp_path) -> None:
-    _, uid = tiny_series(tmp_path / "dicom")
-    orthanc.add(tmp_path / "dicom")
-    datastore = refreshed(opened(orthanc.url))
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # No file of this process may be as large as the volume; the slices may.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
-    try:
-        with pytest.raises(PacsError, match="could not be written"):
-            datastore.get_image_uri(uid)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert len(list((datastore.studies / pacs_images.RETRIEVING / uid).glob("*.dcm"))) == 24
-    assert sitk.ReadImage(datastore.get_image_uri(uid)).GetSize() == (96, 96, 24)
-
-
-def test_slices_that_the_pacs_has_no_more_are_not_in_the_volume(orthanc, opened, tiny_series, tmp_path) -> None:
-    _, uid = tiny_series(tmp_path / "dicom")
-    datastore = opened(orthanc.url)
-    staging = datastore.studies / pacs_images.RETRIEVING / uid
-    staging.mkdir()
-    # As after a retrieval that was cut off.
-    removed = max((tmp_path / "dicom").iterdir())
-    removed.rename(staging / f"{pydicom.dcmread(removed).SOPInstanceUID}.dcm")
-    orthanc.add(tmp_path / "dicom")
-    assert sitk.ReadImage(datastore.get_image_uri(uid)).GetSize()[2] == 23
-
-
-def test_a_pacs_that_counts_otherwise_than_it_lists_is_asked_once(orthanc, opened, tiny_series, tmp_path, monkeypatch) -> None:
-    _, uid = tiny_series(tmp_path / "dicom", slices=3)
-    orthanc.add(tmp_path / "dicom")
-    datastore = opened(orthanc.url)
-    series = datastore.client.series
-    monkeypatch.setattr(datastore.client, "series", lambda search: [replace(one, instances=7) for one in series(search)])
-    made = Path(datastore.get_image_uri(uid)).stat().st_ino
-    refreshed(datastore)
-    assert Path(datastore.get_image_uri(uid)).stat().st_ino == made
-
-
-def test_what_is_found_while_the_list_is_read_stays(orthanc, opened, tiny_series, tmp_path, monkeypatch) -> None:
-    _, uid = tiny_series(tmp_path / "dicom", slices=3)
-    datastore = refreshed(opened(orthanc.url))
-    series = datastore.client.series
-
-    def slow(search):
-        found = series(search)
-        if "SeriesInstanceUID" not in search:
-            orthanc.add(tmp_path / "dicom")
-            datastore.get_image_uri(uid)
-        return found
-
-    monkeypatch.setattr(datastore.client, "series", slow)
-    assert refreshed(datastore).get_image_info(uid)["pacs"] == LISTED
-
-
-def test_images_come_and_go_on_the_pacs_only(orthanc, opened, tiny_ct, tmp_path) -> None:
-    datastore = opened(orthanc.url)
-    tiny_ct(tmp_path / "x.nii.gz")
-    with pytest.raises(InputError, match="come from the PACS"):
-        datastore.add_image("x", str(tmp_path / "x.nii.gz"), {})
-    with pytest.raises(InputError, match="delete the series there"):
-        datastore.remove_image("1.2.3")

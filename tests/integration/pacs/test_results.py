@@ -7,29 +7,21 @@ import json
 import os
 import subprocess
 import time
-import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from highdicom.sr import srread
 from typer.testing import CliRunner
 
 from lesionlabel.cli.main import app as cli
 from lesionlabel.datastore import outbox as outbox_module
 from lesionlabel.datastore import pacs_listing
-from lesionlabel.datastore.answers import AnswerLog
-from lesionlabel.datastore.curate import Curator
 from lesionlabel.datastore.curated import CuratedDatastore
-from lesionlabel.datastore.pacs import PacsDatastore, pacs_folder
+from lesionlabel.datastore.pacs import pacs_folder
 from lesionlabel.datastore.result_documents import report_of_answers, segmentation_of_voxels
 from lesionlabel.datastore.result_setup import check_results, open_cases, open_results, results_client, results_folder
-from lesionlabel.datastore.results import Cases, Results
 from lesionlabel.imaging import dicomweb_answers
 from lesionlabel.infers.desk import Desk
 from lesionlabel.lesions.errors import InputError
@@ -45,99 +37,6 @@ CLOSED = "Chooses only among cyst, metastasis and hemangioma; HCC, abscess, FNH 
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dicomweb_answers, "PAUSES_S", ())
     monkeypatch.setattr(pacs_listing, "FRESH_S", 0.0)
-
-
-@dataclass
-class Site:
-    """A server's parts on one PACS, without the server."""
-
-    orthanc: Any
-    settings: Settings
-    uid: str
-    scratch: Path
-
-    def open(self) -> None:
-        """As at a server's start."""
-        desk = Desk(self.settings)
-        folder = pacs_folder(self.orthanc.url, self.settings)
-        curator = Curator(desk.store.open, self.settings.classes, AnswerLog.of_studies(folder))
-        self.datastore = PacsDatastore(self.orthanc.url, self.settings, curator)
-        cases = open_cases(self.settings, self.datastore, desk.open)
-        results = open_results(self.settings, self.datastore, cases)
-        assert cases is not None
-        assert results is not None
-        self.cases: Cases = cases
-        self.results: Results = results
-        self.volume: Volume = desk.open(Path(self.datastore.get_image_uri(self.uid))).volume
-
-    def label(self, *classes: tuple[str, tuple[int, int, int], float]) -> Path:
-        """A label on the series' own grid: spheres of a radius in mm around (i, j, k) in it, in the classes' order."""
-        native = self.volume.native
-        k, j, i = np.indices(native.shape)
-        mask = np.zeros(native.shape, dtype=np.uint8)
-        for value, (_, centre, radius) in enumerate(classes, start=1):
-            away = [(index - at) * mm for index, at, mm in zip((i, j, k), centre, native.spacing, strict=True)]
-            mask[np.sqrt(sum(part**2 for part in away)) <= radius] = value
-        image = sitk.GetImageFromArray(mask)
-        image.SetSpacing(native.spacing)
-        image.SetDirection((native.affine[:3, :3] / native.spacing).ravel().tolist())
-        image.SetOrigin(native.affine[:3, 3].tolist())
-        path = self.scratch / "label.nrrd"
-        sitk.WriteImage(image, str(path))
-        return path
-
-    def submit(self, *classes: tuple[str, tuple[int, int, int], float], reader: str = "Dr. A") -> None:
-        info = {"label_info": [{"name": name, "idx": n} for n, (name, _, _) in enumerate(classes, start=1)], "client_id": reader}
-        with self.results.submitting(self.uid, "final"):
-            self.datastore.save_label(self.uid, str(self.label(*classes)), "final", info)
-
-    def file(self, name: str) -> bytes:
-        """An instance by Orthanc's own name, as it is stored."""
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
-            f"{self.orthanc.root}/instances/{name}/file"
-        ) as answer:
-            return answer.read()
-
-    def report(self, ds: pydicom.FileDataset) -> Any:
-        """A stored report as highdicom reads it."""
-        (found,) = self.orthanc.ask("POST", "/tools/lookup", str(ds.SOPInstanceUID).encode())
-        return srread(io.BytesIO(self.file(found["ID"])))
-
-    def stored(self) -> list[pydicom.FileDataset]:
-        """What the PACS holds beside the CT, by modality and version."""
-        found = []
-        for name in self.orthanc.ask("GET", "/instances"):
-            tags = self.orthanc.ask("GET", f"/instances/{name}/simplified-tags")
-            if tags["Modality"] != "CT":
-                found.append(pydicom.dcmread(io.BytesIO(self.file(name))))
-        return sorted(found, key=lambda ds: (ds.SeriesNumber, ds.InstanceNumber))
-
-
-@pytest.fixture(scope="module")
-def pacs(new_orthanc, tiny_series, tmp_path_factory) -> tuple[Any, str, Path]:
-    """An Orthanc of our own, which may be killed, with an oblique series of a patient whose name is not ASCII."""
-    folder = tmp_path_factory.mktemp("results")
-    _, uid = tiny_series(folder / "dicom", oblique_deg=15.0, patient="R-1")
-    for path in (folder / "dicom").iterdir():
-        header = pydicom.dcmread(path)
-        header.PatientName, header.AccessionNumber = "Größe^Änne", "A-17"
-        header.save_as(path)
-    orthanc = new_orthanc()
-    orthanc.add(folder / "dicom")
-    return orthanc, uid, folder
-
-
-@pytest.fixture
-def site(pacs, tmp_path) -> Iterator[Site]:
-    """With nothing but the CT on the PACS."""
-    orthanc, uid, _ = pacs
-    site = Site(orthanc, Settings(home=tmp_path / "home", store_results=True), uid, tmp_path)
-    site.open()
-    yield site
-    site.datastore.close()
-    for series in orthanc.ask("GET", "/series"):
-        if orthanc.ask("GET", f"/series/{series}")["MainDicomTags"]["Modality"] != "CT":
-            orthanc.ask("DELETE", f"/series/{series}")
 
 
 CYST = ("cyst", (35, 45, 12), 14.0)
@@ -172,7 +71,7 @@ def words(ds: Any) -> str:
     return json.dumps(ds.to_json_dict(), ensure_ascii=False)
 
 
-def test_what_is_submitted_while_the_pacs_is_down_arrives_once_when_it_is_back(site: Site, caplog) -> None:
+def test_what_is_submitted_while_the_pacs_is_down_arrives_once_when_it_is_back(site: Any, caplog) -> None:
     site.orthanc.kill()
     site.submit(CYST, METASTASIS)
     assert len(site.datastore.get_label_info(site.uid, "final")["lesions"]) == 2
@@ -197,7 +96,7 @@ def test_what_is_submitted_while_the_pacs_is_down_arrives_once_when_it_is_back(s
         assert not any(word in told for word in (site.uid, "R-1", "Größe", str(site.settings.home)))
 
 
-def test_documents_wait_when_the_pacs_goes_between_making_and_sending(site: Site, monkeypatch) -> None:
+def test_documents_wait_when_the_pacs_goes_between_making_and_sending(site: Any, monkeypatch) -> None:
     monkeypatch.setattr(outbox_module, "FIRST_PAUSE_S", 1.0)
     site.submit(CYST)
     site.results._stow = lambda paths: site.orthanc.kill() or site.datastore.client.stow(paths)
@@ -211,7 +110,7 @@ def test_documents_wait_when_the_pacs_goes_between_making_and_sending(site: Site
     assert {str(ds.SOPInstanceUID) for ds in site.stored()} == uids
 
 
-def test_the_pacs_holds_what_the_reader_drew_on_the_pixels_where_it_was_drawn(site: Site) -> None:
+def test_the_pacs_holds_what_the_reader_drew_on_the_pixels_where_it_was_drawn(site: Any) -> None:
     site.submit(CYST, METASTASIS)
     site.results.work(NOW)
     seg, sr = site.stored()
@@ -244,7 +143,7 @@ def test_the_pacs_holds_what_the_reader_drew_on_the_pixels_where_it_was_drawn(si
     assert {group.tracking_uid: group.get_measurements()[0].value for group in groups} == measured
 
 
-def test_a_correction_replaces_and_the_same_again_changes_nothing(site: Site) -> None:
+def test_a_correction_replaces_and_the_same_again_changes_nothing(site: Any) -> None:
     site.submit(CYST, METASTASIS)
     site.results.work(NOW)
     first_seg, first = site.stored()
@@ -269,7 +168,7 @@ def test_a_correction_replaces_and_the_same_again_changes_nothing(site: Site) ->
     ].ReferencedSOPInstanceUID == (second.SOPInstanceUID)
 
 
-def test_what_the_model_had_said_is_a_document_of_its_own(site: Site) -> None:
+def test_what_the_model_had_said_is_a_document_of_its_own(site: Any) -> None:
     elsewhere = answer(site.volume, (80, 20, 5))
     site.results.answers.keep(site.uid, {"lesions": [answer(site.volume, CYST[1], display="older"), elsewhere]})
     site.results.answers.keep(site.uid, answer(site.volume, CYST[1]))
@@ -301,7 +200,7 @@ def test_what_the_model_had_said_is_a_document_of_its_own(site: Site) -> None:
     assert "Probability" not in words(decision)
 
 
-def test_an_outline_that_the_reader_left_as_it_was_is_not_called_drawn(site: Site) -> None:
+def test_an_outline_that_the_reader_left_as_it_was_is_not_called_drawn(site: Any) -> None:
     square = answer(site.volume, CYST[1])
     site.results.answers.keep(site.uid, square)
     mask = np.zeros(site.volume.native.shape, dtype=np.uint8)
@@ -318,7 +217,7 @@ def test_an_outline_that_the_reader_left_as_it_was_is_not_called_drawn(site: Sit
     assert site.stored()[0].SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"
 
 
-def test_a_lesion_with_a_core_of_another_segment_is_stored_as_curation_took_it(site: Site) -> None:
+def test_a_lesion_with_a_core_of_another_segment_is_stored_as_curation_took_it(site: Any) -> None:
     site.submit(METASTASIS, ("necrosis", METASTASIS[1], 8.5))
     (lesion,) = site.datastore.get_label_info(site.uid, "final")["lesions"]
     site.results.work(NOW)
@@ -331,7 +230,7 @@ def test_a_lesion_with_a_core_of_another_segment_is_stored_as_curation_took_it(s
     assert group.get_measurements()[0].value == round(lesion["volume_mm3"])
 
 
-def test_an_error_about_a_file_that_is_called_after_the_series_names_no_series(site: Site, caplog) -> None:
+def test_an_error_about_a_file_that_is_called_after_the_series_names_no_series(site: Any, caplog) -> None:
     site.submit(CYST)
     (site.datastore.studies / f"{site.uid}.series.json").write_text("{")
     assert site.results.work(NOW) == (0, 1)
@@ -342,7 +241,7 @@ def test_an_error_about_a_file_that_is_called_after_the_series_names_no_series(s
     assert not any(site.uid in text for text in (json.dumps(waits), shown.output, caplog.text, kept))
 
 
-def test_results_wait_for_the_address_that_they_were_made_for(site: Site, monkeypatch) -> None:
+def test_results_wait_for_the_address_that_they_were_made_for(site: Any, monkeypatch) -> None:
     site.submit(CYST)
     site.results.work(NOW)
     first = site.stored()
@@ -366,7 +265,7 @@ def test_results_wait_for_the_address_that_they_were_made_for(site: Site, monkey
     assert made[0].SeriesInstanceUID != first[0].SeriesInstanceUID
 
 
-def test_each_of_two_submits_before_results_are_made_is_stored(site: Site) -> None:
+def test_each_of_two_submits_before_results_are_made_is_stored(site: Any) -> None:
     site.submit(CYST)
     site.submit(("hemangioma", *CYST[1:]), reader="Dr. B")
     assert site.results.work(NOW) == (2, 0)
@@ -374,7 +273,7 @@ def test_each_of_two_submits_before_results_are_made_is_stored(site: Site) -> No
     assert [ds.SegmentSequence[0].SegmentLabel for ds in outlines] == ["cyst (Lesion 1)", "hemangioma (Lesion 1)"]
 
 
-def test_a_prediction_is_not_taken_back_because_old_answers_are_gone(site: Site) -> None:
+def test_a_prediction_is_not_taken_back_because_old_answers_are_gone(site: Any) -> None:
     site.results.answers.keep(site.uid, answer(site.volume, CYST[1]))
     site.submit(CYST)
     site.results.work(NOW)
@@ -386,7 +285,7 @@ def test_a_prediction_is_not_taken_back_because_old_answers_are_gone(site: Site)
     assert [ds.InstanceNumber for ds in said] == [1]
 
 
-def test_files_that_a_killed_process_left_go_at_the_next_start(site: Site) -> None:
+def test_files_that_a_killed_process_left_go_at_the_next_start(site: Any) -> None:
     folder = results_folder(site.settings, site.datastore.studies)
     for name, age in ((".headers-old", 7200), (".new-old", 7200), (".new-now", 0)):
         (folder / name).mkdir()
@@ -407,7 +306,7 @@ def test_a_password_for_https_does_not_go_over_http(tmp_path) -> None:
         client.close()
 
 
-def test_a_submit_that_a_crash_cut_off_is_made_good_later(site: Site) -> None:
+def test_a_submit_that_a_crash_cut_off_is_made_good_later(site: Any) -> None:
     def cut_off() -> None:
         with site.results.submitting(site.uid, "final"):
             info = {"label_info": [{"name": "cyst", "idx": 1}], "client_id": "Dr. A"}
@@ -426,7 +325,7 @@ def test_a_submit_that_a_crash_cut_off_is_made_good_later(site: Site) -> None:
     assert len(site.stored()) == 2
 
 
-def test_an_answer_can_be_had_as_seg_and_sr_without_being_stored(site: Site, tmp_path) -> None:
+def test_an_answer_can_be_had_as_seg_and_sr_without_being_stored(site: Any, tmp_path) -> None:
     said = answer(site.volume, CYST[1])
     voxels = np.array([[30, 40, 11], [31, 40, 11], [31, 40, 12]])
     with site.cases.of(site.uid) as (case, _):
@@ -454,11 +353,11 @@ def test_results_on_files_are_refused_with_the_reason(tmp_path) -> None:
 
 
 @pytest.mark.real_ct
-def test_the_real_ct_gives_results_that_the_checker_accepts(real_ct, pacs, tmp_path, dciodvfy) -> None:
+def test_the_real_ct_gives_results_that_the_checker_accepts(real_ct, pacs, new_site, tmp_path, dciodvfy) -> None:
     orthanc, _, _ = pacs
     orthanc.add(real_ct / "PATIENT_DICOM")
     uid = str(pydicom.dcmread(next((real_ct / "PATIENT_DICOM").iterdir()), stop_before_pixels=True).SeriesInstanceUID)
-    site = Site(orthanc, Settings(home=tmp_path / "home", store_results=True), uid, tmp_path)
+    site = new_site(orthanc, Settings(home=tmp_path / "home", store_results=True), uid, tmp_path)
     site.open()
     site.results.answers.keep(uid, answer(site.volume, (180, 240, 60)))
     site.submit(("metastasis", (180, 240, 60), 20.0))

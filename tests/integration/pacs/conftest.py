@@ -1,0 +1,150 @@
+"""Datastores on a real Orthanc, and a server's parts for results, without the server."""
+
+from __future__ import annotations
+
+import io
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from highdicom.sr import srread
+
+from lesionlabel.datastore.answers import AnswerLog
+from lesionlabel.datastore.curate import Curator
+from lesionlabel.datastore.pacs import PacsDatastore, pacs_folder
+from lesionlabel.datastore.result_setup import open_cases, open_results
+from lesionlabel.datastore.results import Cases, Results
+from lesionlabel.infers.desk import Desk
+from lesionlabel.lesions.volume import Volume
+from lesionlabel.settings import Settings
+
+Open = Callable[..., PacsDatastore]
+
+
+@pytest.fixture
+def opened(tmp_path) -> Iterator[Open]:
+    """Opens the datastore of a PACS under tmp_path/home, with its listing read, and closes it."""
+    with ExitStack() as stack:
+
+        def open_(url: str, **options) -> PacsDatastore:
+            datastore = PacsDatastore(url, Settings(home=tmp_path / "home", **options))
+            stack.callback(datastore.close)
+            return datastore
+
+        yield open_
+
+
+@pytest.fixture
+def refreshed() -> Callable[[PacsDatastore], PacsDatastore]:
+    """Reads a datastore's listing anew, and gives it back."""
+
+    def refresh(datastore: PacsDatastore) -> PacsDatastore:
+        datastore.listing.refresh()
+        return datastore
+
+    return refresh
+
+
+@dataclass
+class Site:
+    """A server's parts on one PACS, without the server."""
+
+    orthanc: Any
+    settings: Settings
+    uid: str
+    scratch: Path
+
+    def open(self) -> None:
+        """As at a server's start."""
+        desk = Desk(self.settings)
+        folder = pacs_folder(self.orthanc.url, self.settings)
+        curator = Curator(desk.store.open, self.settings.classes, AnswerLog.of_studies(folder))
+        self.datastore = PacsDatastore(self.orthanc.url, self.settings, curator)
+        cases = open_cases(self.settings, self.datastore, desk.open)
+        results = open_results(self.settings, self.datastore, cases)
+        assert cases is not None
+        assert results is not None
+        self.cases: Cases = cases
+        self.results: Results = results
+        self.volume: Volume = desk.open(Path(self.datastore.get_image_uri(self.uid))).volume
+
+    def label(self, *classes: tuple[str, tuple[int, int, int], float]) -> Path:
+        """A label on the series' own grid: spheres of a radius in mm around (i, j, k) in it, in the classes' order."""
+        native = self.volume.native
+        k, j, i = np.indices(native.shape)
+        mask = np.zeros(native.shape, dtype=np.uint8)
+        for value, (_, centre, radius) in enumerate(classes, start=1):
+            away = [(index - at) * mm for index, at, mm in zip((i, j, k), centre, native.spacing, strict=True)]
+            mask[np.sqrt(sum(part**2 for part in away)) <= radius] = value
+        image = sitk.GetImageFromArray(mask)
+        image.SetSpacing(native.spacing)
+        image.SetDirection((native.affine[:3, :3] / native.spacing).ravel().tolist())
+        image.SetOrigin(native.affine[:3, 3].tolist())
+        path = self.scratch / "label.nrrd"
+        sitk.WriteImage(image, str(path))
+        return path
+
+    def submit(self, *classes: tuple[str, tuple[int, int, int], float], reader: str = "Dr. A") -> None:
+        info = {"label_info": [{"name": name, "idx": n} for n, (name, _, _) in enumerate(classes, start=1)], "client_id": reader}
+        with self.results.submitting(self.uid, "final"):
+            self.datastore.save_label(self.uid, str(self.label(*classes)), "final", info)
+
+    def file(self, name: str) -> bytes:
+        """An instance by Orthanc's own name, as it is stored."""
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+            f"{self.orthanc.root}/instances/{name}/file"
+        ) as answer:
+            return answer.read()
+
+    def report(self, ds: pydicom.FileDataset) -> Any:
+        """A stored report as highdicom reads it."""
+        (found,) = self.orthanc.ask("POST", "/tools/lookup", str(ds.SOPInstanceUID).encode())
+        return srread(io.BytesIO(self.file(found["ID"])))
+
+    def stored(self) -> list[pydicom.FileDataset]:
+        """What the PACS holds beside the CT, by modality and version."""
+        found = []
+        for name in self.orthanc.ask("GET", "/instances"):
+            tags = self.orthanc.ask("GET", f"/instances/{name}/simplified-tags")
+            if tags["Modality"] != "CT":
+                found.append(pydicom.dcmread(io.BytesIO(self.file(name))))
+        return sorted(found, key=lambda ds: (ds.SeriesNumber, ds.InstanceNumber))
+
+
+@pytest.fixture(scope="module")
+def pacs(new_orthanc, tiny_series, tmp_path_factory) -> tuple[Any, str, Path]:
+    """An Orthanc of our own, which may be killed, with an oblique series of a patient whose name is not ASCII."""
+    folder = tmp_path_factory.mktemp("results")
+    _, uid = tiny_series(folder / "dicom", oblique_deg=15.0, patient="R-1")
+    for path in (folder / "dicom").iterdir():
+        header = pydicom.dcmread(path)
+        header.PatientName, header.AccessionNumber = "Größe^Änne", "A-17"
+        header.save_as(path)
+    orthanc = new_orthanc()
+    orthanc.add(folder / "dicom")
+    return orthanc, uid, folder
+
+
+@pytest.fixture
+def new_site() -> type[Site]:
+    return Site
+
+
+@pytest.fixture
+def site(pacs, tmp_path) -> Iterator[Site]:
+    """With nothing but the CT on the PACS."""
+    orthanc, uid, _ = pacs
+    site = Site(orthanc, Settings(home=tmp_path / "home", store_results=True), uid, tmp_path)
+    site.open()
+    yield site
+    site.datastore.close()
+    for series in orthanc.ask("GET", "/series"):
+        if orthanc.ask("GET", f"/series/{series}")["MainDicomTags"]["Modality"] != "CT":
+            orthanc.ask("DELETE", f"/series/{series}")
