@@ -51,7 +51,7 @@ class Browser:
         with (folder / "chromium.txt").open("wb") as output:
             self.process = subprocess.Popen(command, stdout=output, stderr=output)
         port_file = folder / "DevToolsActivePort"
-        self._until(lambda: port_file.exists() and "\n" in port_file.read_text())
+        self.until(lambda: port_file.exists() and "\n" in port_file.read_text())
         port = port_file.read_text().split()[0]
         pages: list[dict[str, Any]] = []
 
@@ -60,7 +60,7 @@ class Browser:
                 pages[:] = [page for page in json.load(answer) if page["type"] == "page"]
             return bool(pages)
 
-        self._until(opened)
+        self.until(opened)
         self.socket = connect(pages[0]["webSocketDebuggerUrl"], max_size=None, open_timeout=PATIENCE_S)
         self.number = 0
         self.events: list[dict[str, Any]] = []
@@ -88,7 +88,7 @@ class Browser:
         return None if "exceptionDetails" in found else found["result"].get("value")
 
     def wait(self, code: str) -> Any:
-        return self._until(lambda: self.js(code), code)
+        return self.until(lambda: self.js(code), code)
 
     def press(self, element: str) -> None:
         """Click in the middle of an element, once it is there, as a mouse does."""
@@ -109,7 +109,7 @@ class Browser:
     def asked(self) -> list[dict[str, Any]]:
         return [event["params"]["request"] for event in self.events if event["method"] == "Network.requestWillBeSent"]
 
-    def _until(self, ready: Any, what: str = "Chromium") -> Any:
+    def until(self, ready: Any, what: str = "Chromium") -> Any:
         end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
             found = ready()
@@ -146,8 +146,17 @@ def test_a_click_in_ohif_draws_the_outline_of_the_lesion(pacs_server, secured_or
     browser.wait(f"(() => {{ {VIEWPORT}.jumpToWorld({PLACE}); {VIEWPORT}.render(); return true }})()")
     corner = browser.wait(f"(() => {{ const r = {VIEWPORT}.canvas.getBoundingClientRect(); return [r.x, r.y] }})()")
     x, y = np.add(corner, browser.wait(f"[...{VIEWPORT}.worldToCanvas({PLACE})]")).tolist()
-    browser.click(x, y)
-    browser.wait("cornerstoneTools.annotation.state.getAllAnnotations().length")
+    # The crosshairs are annotations, too. A click right after the jump may come before OHIF listens: then it is done again.
+    points = "cornerstoneTools.annotation.state.getAllAnnotations().filter(a => a.metadata.toolName === 'ProbeMONAILabel').length"
+
+    def clicked() -> bool:
+        browser.click(x, y)
+        end = time.monotonic() + 3
+        while time.monotonic() < end and not browser.js(points):
+            time.sleep(0.1)
+        return bool(browser.js(points))
+
+    browser.until(clicked, points)
     before = browser.picture()
     browser.press(f"{POINT_PROMPTS}.querySelector('button')")
     segment = "cornerstoneTools.segmentation.state.getSegmentations()[0].representationData.Labelmap"
