@@ -77,5 +77,5 @@ def test_a_click_gives_the_same_answer_or_refusal_through_dicom_and_nifti(import
         if "lesion" in first:
             # The outline's points lie between pixels, where the two grids' last digits differ.
             np.testing.assert_allclose(first["lesion"]["contour_lps"], second["lesion"]["contour_lps"], atol=0.02)
-            scores = [[entry["score"] for entry in answer["prediction"]] for answer in answers]
-            np.testing.assert_allclose(*scores, atol=1e-6)
+            one, other = ([entry["score"] for entry in answer["prediction"]] for answer in answers)
+            np.testing.assert_allclose(one, other, atol=1e-6)
