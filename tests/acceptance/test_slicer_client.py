@@ -101,26 +101,28 @@ def test_submitted_segments_become_lesions_every_version_is_kept_and_a_restart_c
     tiny_label(tmp_path / "two.nrrd", {"cyst": 1, "metastasis": 2})
     # An image of its own: once anybody has asked about one, nobody is known to be blind.
     tiny_ct(tmp_path / "x.nii.gz", seed=79)
-    client.upload_image(str(tmp_path / "x.nii.gz"), "read_twice")
-    first = client.save_label("read_twice", str(tmp_path / "one.nii.gz"), params={"label_info": label_info})
+    client.upload_image(str(tmp_path / "x.nii.gz"), "kept_over_restart")
+    first = client.save_label("kept_over_restart", str(tmp_path / "one.nii.gz"), params={"label_info": label_info})
     assert [lesion["label"] for lesion in first["lesions"]] == ["cyst"]
-    client.infer("lesion_classifier", "read_twice", dict(CYST))
-    second = client.save_label("read_twice", str(tmp_path / "two.nrrd"), params={"label_info": label_info, "proof": "pathology"})
+    client.infer("lesion_classifier", "kept_over_restart", dict(CYST))
+    second = client.save_label(
+        "kept_over_restart", str(tmp_path / "two.nrrd"), params={"label_info": label_info, "proof": "pathology"}
+    )
     assert [lesion["label"] for lesion in second["lesions"]] == ["cyst", "metastasis"]
     assert [r["saw_model"] for r in (first, second)] == [False, True]
     assert {lesion["proof"] for lesion in second["lesions"]} == {"pathology"}
 
-    versions = sorted((server.studies / "labels" / "history" / "labels" / "final" / "read_twice").iterdir())
+    versions = sorted((server.studies / "labels" / "history" / "labels" / "final" / "kept_over_restart").iterdir())
     assert [sorted(p.name for p in v.iterdir()) for v in versions] == [
-        ["read_twice.nii.gz", "record.json"],
-        ["read_twice.nrrd", "record.json"],
+        ["kept_over_restart.nii.gz", "record.json"],
+        ["kept_over_restart.nrrd", "record.json"],
     ]
     before = client.datastore()
     server.stop()
     server.start()
     assert client.datastore() == before
-    assert before["objects"]["read_twice"]["labels"]["final"]["info"]["lesions"] == second["lesions"]
-    downloaded = client.download_label("read_twice", "final")
+    assert before["objects"]["kept_over_restart"]["labels"]["final"]["info"]["lesions"] == second["lesions"]
+    downloaded = client.download_label("kept_over_restart", "final")
     assert Path(downloaded).read_bytes() == (tmp_path / "two.nrrd").read_bytes()
 
 
