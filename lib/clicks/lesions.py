@@ -1,7 +1,7 @@
 """Lesions to train the click segmenter on: the phantom's, and far more varied ones without a class.
 
 Segmenters trained on lesions of many simulated looks carry over to real ones (Hu et al. 2023, arXiv 2303.14869): so shape,
-density, rim, core, edge and texture are drawn over wide ranges, none fitted to a scan.
+density, rim, core, layers, edge and texture are drawn over wide ranges, none fitted to a scan.
 """
 
 from __future__ import annotations
@@ -15,48 +15,62 @@ from numpy.typing import NDArray
 from lesionlabel.phantom.lesions import DRAWN_CLASSES, SimulatedLesion, Spot, draw_lesion, paint_lesion
 from lesionlabel.phantom.parameters import VARIANTS
 from lesionlabel.phantom.patient import ScanDensities
-from lesionlabel.phantom.shape import draw_shape
+from lesionlabel.phantom.shape import Shape, draw_shape
 from lesionlabel.phantom.texture import draw_waves
 
 Floats = NDArray[np.floating[Any]]
 
 #: Longest diameters in mm, drawn evenly in their logarithm.
 DIAMETERS_MM = (9.0, 115.0)
-#: Share of the phantom's own lesions; of the others, how often a second lobe joins.
-PHANTOM_SHARE, LOBES_SHARE = 0.35, 0.35
+#: Share of the phantom's own lesions; of the others, how often a second lobe joins, and how often it has layers (as a target
+#: has, or dead tissue beside the middle), most of them, and how often they share the lesion's shape.
+PHANTOM_SHARE, LOBES_SHARE = 0.25, 0.35
+LAYERS_SHARE, MOST_LAYERS, CONCENTRIC_SHARE = 0.5, 3, 0.6
 #: Density against the liver in HU: least and most, and how often darker.
 CONTRAST_HU, DARKER_SHARE = (9.0, 105.0), 0.8
 RIM_SHARE, CORE_SHARE, SPOTS_SHARE = 0.4, 0.3, 0.4
+#: A rim or layer differs from the liver (a rim) or from what lies around it (a layer) by at least this, in HU.
+LEAST_RIM_HU, LEAST_LAYER_HU = 10.0, 12.0
+#: How often the inside is uneven on its own account, not in proportion to its contrast, and by how much (SD in HU).
+MOSAIC_SHARE, MOSAIC_SD = 0.4, (3.0, 28.0)
 
 
 @dataclass(frozen=True, eq=False)
 class DrawnLesion:
-    """lobes: one or two bodies of one lesion. offsets: (x, y, z) of each in mm from the lesion's middle."""
+    """bodies: what the lesion is made of, each painted over the ones before. offsets: (x, y, z) of each in mm from its middle.
 
-    lobes: tuple[SimulatedLesion, ...]
+    What lies in any of them belongs to the lesion.
+    """
+
+    bodies: tuple[SimulatedLesion, ...]
     offsets: tuple[tuple[float, float, float], ...]
+
+    @property
+    def diameter_mm(self) -> float:
+        """That of its largest body."""
+        return max(body.diameter_mm for body in self.bodies)
 
     @property
     def reach_mm(self) -> float:
         """Nothing of the lesion is farther from its middle."""
         return max(
-            0.8 * lobe.diameter_mm + float(np.linalg.norm(offset)) + 8
-            for lobe, offset in zip(self.lobes, self.offsets, strict=True)
+            0.8 * body.diameter_mm + float(np.linalg.norm(offset)) + 8
+            for body, offset in zip(self.bodies, self.offsets, strict=True)
         )
 
     def paint(self, hu: Floats, x: Floats, y: Floats, z: float, blur_mm: float) -> Floats:
         """The picture hu with the lesion; x, y, z in mm from its middle."""
-        for lobe, (ox, oy, oz) in zip(self.lobes, self.offsets, strict=True):
-            hu = paint_lesion(hu, x - ox, y - oy, z - oz, lobe, blur_mm)
+        for body, (ox, oy, oz) in zip(self.bodies, self.offsets, strict=True):
+            hu = paint_lesion(hu, x - ox, y - oy, z - oz, body, blur_mm)
         return hu
 
     def contains(self, x: Floats, y: Floats, z: float) -> NDArray[np.bool_]:
         """Whether points, in mm from its middle, lie in the lesion."""
         inside = np.zeros(x.shape, dtype=bool)
-        for lobe, (ox, oy, oz) in zip(self.lobes, self.offsets, strict=True):
+        for body, (ox, oy, oz) in zip(self.bodies, self.offsets, strict=True):
             px, py, pz = x - ox, y - oy, z - oz
             length = np.maximum(np.sqrt(px * px + py * py + pz * pz), 1e-6)
-            inside |= length <= lobe.shape.radius(px / length, py / length, np.full_like(px, pz) / length)
+            inside |= length <= body.shape.radius(px / length, py / length, np.full_like(px, pz) / length)
         return inside
 
 
@@ -67,16 +81,64 @@ def draw_any_lesion(rng: np.random.Generator, densities: ScanDensities) -> Drawn
         label, variant = str(rng.choice(DRAWN_CLASSES)), str(rng.choice(list(VARIANTS)))
         return DrawnLesion((draw_lesion(rng, label, diameter, densities, VARIANTS[variant]),), ((0.0, 0.0, 0.0),))
     first = _draw_varied(rng, diameter, densities)
-    if rng.random() >= LOBES_SHARE:
-        return DrawnLesion((first,), ((0.0, 0.0, 0.0),))
-    smaller = diameter * rng.uniform(0.45, 0.9)
-    second = replace(
-        first, shape=draw_shape(rng, smaller, rng.uniform(0.02, 0.15)), diameter_mm=smaller, rim=None, core=None, spots=()
-    )
-    direction = rng.normal(size=3) * [1, 1, 0.4]
-    way = direction / np.linalg.norm(direction) * diameter * rng.uniform(0.2, 0.45)
-    # The second first, so that what the first has inside is not painted over.
-    return DrawnLesion((second, first), ((float(way[0]), float(way[1]), float(way[2])), (0.0, 0.0, 0.0)))
+    bodies, offsets = [first], [(0.0, 0.0, 0.0)]
+    if rng.random() < LOBES_SHARE:
+        smaller = diameter * rng.uniform(0.45, 0.9)
+        second = replace(
+            first, shape=draw_shape(rng, smaller, rng.uniform(0.02, 0.15)), diameter_mm=smaller, rim=None, core=None, spots=()
+        )
+        # Before the first, so that what the first has inside is not painted over.
+        bodies.insert(0, second)
+        offsets.insert(0, _away(rng, diameter * rng.uniform(0.2, 0.45), 0.4))
+    if rng.random() < LAYERS_SHARE:
+        for layer, offset in _draw_layers(rng, first, densities):
+            bodies.append(layer)
+            offsets.append(offset)
+    return DrawnLesion(tuple(bodies), tuple(offsets))
+
+
+def _away(rng: np.random.Generator, distance_mm: float, flat: float) -> tuple[float, float, float]:
+    """A point so far from the middle, in any direction; flat: how much of it goes along z."""
+    direction = rng.normal(size=3) * [1, 1, flat]
+    x, y, z = (direction / np.linalg.norm(direction) * distance_mm).tolist()
+    return x, y, z
+
+
+def _draw_layers(
+    rng: np.random.Generator, first: SimulatedLesion, densities: ScanDensities
+) -> list[tuple[SimulatedLesion, tuple[float, float, float]]]:
+    """Bodies inside the first, each inside the one before, with their places."""
+    layers, place, around = [], np.zeros(3), first
+    for _ in range(int(rng.integers(1, MOST_LAYERS + 1))):
+        share = rng.uniform(0.4, 0.92)
+        diameter = around.diameter_mm * share
+        if diameter < 4:
+            break
+        if rng.random() < CONCENTRIC_SHARE:
+            shape, off = _scaled(around.shape, share), 0.15
+        else:
+            shape, off = draw_shape(rng, diameter, rng.uniform(0.02, 0.2)), 0.8
+        place = place + _away(rng, rng.uniform(0, off) * (around.diameter_mm - diameter) / 2, 0.6)
+        step = rng.uniform(LEAST_LAYER_HU, 70) * rng.choice([-1, 1])
+        body = float(np.clip(around.body + step, -5, densities.liver + 80))
+        layer = replace(
+            around,
+            shape=shape,
+            diameter_mm=diameter,
+            edge=float(np.clip(rng.uniform(0.2, 5.0), None, 0.12 * diameter)),
+            body=body,
+            inside_sd=rng.uniform(0, 0.3) * min(abs(step), 40.0),
+            spots=(),
+            rim=None,
+            core=None,
+        )
+        layers.append((layer, (float(place[0]), float(place[1]), float(place[2]))))
+        around = layer
+    return layers
+
+
+def _scaled(shape: Shape, share: float) -> Shape:
+    return replace(shape, axes=shape.axes / share)
 
 
 def _draw_varied(rng: np.random.Generator, diameter: float, densities: ScanDensities) -> SimulatedLesion:
@@ -84,15 +146,14 @@ def _draw_varied(rng: np.random.Generator, diameter: float, densities: ScanDensi
     contrast = low * (high / low) ** rng.random()
     body = densities.liver + (-contrast if rng.random() < DARKER_SHARE else 0.75 * contrast)
     shape = draw_shape(rng, diameter, rng.uniform(0.01, 0.16))
-    has_rim, has_core = rng.random() < RIM_SHARE, rng.random() < CORE_SHARE
+    has_core = rng.random() < CORE_SHARE
+    inside_sd = rng.uniform(*MOSAIC_SD) if rng.random() < MOSAIC_SHARE else rng.uniform(0.0, 0.35) * min(contrast, 60.0)
     spots = []
     if rng.random() < SPOTS_SHARE:
         for _ in range(int(rng.integers(1, 6))):
-            direction = rng.normal(size=3) * [1, 1, 0.5]
-            place = direction / np.linalg.norm(direction) * diameter / 2 * rng.uniform(0.2, 1.0)
             spots.append(
                 Spot(
-                    (float(place[0]), float(place[1]), float(place[2])),
+                    _away(rng, diameter / 2 * rng.uniform(0.2, 1.0), 0.5),
                     float(max(1.0, rng.uniform(0.04, 0.2) * diameter)),
                     rng.uniform(0.2, 1.5),
                     body + rng.uniform(-50, 110),
@@ -105,10 +166,17 @@ def _draw_varied(rng: np.random.Generator, diameter: float, densities: ScanDensi
         edge=float(np.clip(rng.uniform(0.1, 4.0), None, 0.09 * diameter)),
         body=body,
         inside=draw_waves(rng, 8, diameter / 8, diameter / 1.2),
-        inside_sd=rng.uniform(0.0, 0.35) * min(contrast, 60.0),
+        inside_sd=inside_sd,
         spots=tuple(spots),
-        rim=body + rng.uniform(-20, 60) if has_rim else None,
-        rim_mm=float(np.clip(rng.uniform(0.04, 0.2) * diameter, 1.0, 8.0)),
+        rim=_draw_rim(rng, body, densities) if rng.random() < RIM_SHARE else None,
+        rim_mm=float(np.clip(rng.uniform(0.03, 0.28) * diameter, 1.0, 16.0)),
         core=body + rng.uniform(-45, 30) if has_core else None,
         core_share=rng.uniform(0.3, 0.9) if has_core else 0.0,
     )
+
+
+def _draw_rim(rng: np.random.Generator, body: float, densities: ScanDensities) -> float:
+    """HU of a rim, near the body's or near the liver's, but never the liver's: nobody could say where such a lesion ends."""
+    rim = body + rng.uniform(-20, 60) if rng.random() < 0.5 else densities.liver + rng.uniform(-50, 60)
+    gap = rim - densities.liver
+    return float(rim if abs(gap) >= LEAST_RIM_HU else densities.liver + np.copysign(LEAST_RIM_HU, gap))

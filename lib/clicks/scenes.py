@@ -18,7 +18,7 @@ from torch.nn import functional
 from lesionlabel.clicks.anatomy import BOX_MM, INSIDE_MM, PIXEL_MM, SLICE_MM, VESSEL_HU, Anatomy
 from lesionlabel.clicks.lesions import DrawnLesion, draw_any_lesion
 from lesionlabel.lesions.volume import Geometry, Volume
-from lesionlabel.phantom.texture import draw_noise_level
+from lesionlabel.phantom.texture import draw_noise_level, draw_waves
 
 Floats = NDArray[np.floating[Any]]
 
@@ -31,8 +31,10 @@ SLICES_MM, SLICES_SHARE = ((0.9, 1.7), (1.7, 3.2), (3.2, 6.0)), (0.45, 0.3, 0.25
 NOISE_SD, CORRELATION = (7.0, 34.0), (0.0, 0.6)
 #: How a scan differs as a whole: HU added, HU multiplied.
 SHIFT_HU, GAIN = 14.0, (0.88, 1.14)
-#: How often a second lesion lies beside, and how often no lesion is in the scene's middle.
-BESIDE_SHARE = 0.3
+#: How often other lesions lie beside, most of them, and how often one of them touches the first.
+BESIDE_SHARE, MOST_BESIDE, TOUCHING_SHARE = 0.4, 3, 0.4
+#: SD in HU, and wavelengths in mm, of what changes slowly over a scan: perfusion, hardened beams.
+FIELD_HU, FIELD_MM = (0.0, 6.0), (50.0, 250.0)
 #: Within this many HU of its mean the liver's inside is liver; so much darker without a lesion it is another organ or fat.
 LIKE_LIVER_HU, OTHER_ORGAN_HU = 22.0, 45.0
 #: How deep below the liver's surface a lesion's middle lies at least, in its radii: range.
@@ -70,7 +72,7 @@ def draw_scene(rng: np.random.Generator, anatomy: Anatomy) -> Scene:
     pixel_mm = rng.uniform(*PIXELS_MM)
     slice_mm = rng.uniform(*SLICES_MM[rng.choice(3, p=SLICES_SHARE)])
     middle = _place(rng, anatomy, lesion)
-    radius = max(lobe.diameter_mm for lobe in lesion.lobes) / 2
+    radius = lesion.diameter_mm / 2
     height = float(rng.uniform(-0.75, 0.75) * radius) if rng.random() < 0.6 else float(rng.uniform(-0.3, 0.3) * radius)
     each = max(1, int(HALF_HEIGHT_MM / slice_mm))
     heights = np.arange(-each, each + 1) * slice_mm
@@ -97,6 +99,8 @@ def draw_scene(rng: np.random.Generator, anatomy: Anatomy) -> Scene:
             _paint(plane, x, y, height + level, one, at, blur)
     slices = planes.reshape(len(heights), len(subs), size, size).mean(axis=1)
     slices = (slices - anatomy.densities.liver) * rng.uniform(*GAIN) + anatomy.densities.liver + rng.normal(0, SHIFT_HU)
+    field = draw_waves(rng, 5, *FIELD_MM)(x[::8, ::8], y[::8, ::8], 0.0) * rng.uniform(*FIELD_HU)
+    slices += ndimage.zoom(field, 8, order=1, grid_mode=True, mode="nearest")[:size, :size]
     sd = float(np.exp(rng.uniform(*np.log(NOISE_SD)))) / np.sqrt(max(slice_mm, 1.0)) ** 0.7
     slices += _noise(rng, slices.shape, sd, x, y)
     voxels = np.rint(np.clip(slices, -1024, 3071)).astype(np.int16)
@@ -108,7 +112,7 @@ def draw_scene(rng: np.random.Generator, anatomy: Anatomy) -> Scene:
 
 def _place(rng: np.random.Generator, anatomy: Anatomy, lesion: DrawnLesion) -> NDArray[np.float64]:
     """A point in the liver, as deep as the lesion's size and chance ask for, where there is one."""
-    radius = max(lobe.diameter_mm for lobe in lesion.lobes) / 2
+    radius = lesion.diameter_mm / 2
     coarse = anatomy.depth[2:-2:3, ::4, ::4].astype(np.float32)
     wanted = min(rng.uniform(*DEPTH_SHARE) * radius, 0.8 * float(coarse.max()))
     slices, rows, columns = np.nonzero(coarse >= wanted)
@@ -121,15 +125,19 @@ def _place(rng: np.random.Generator, anatomy: Anatomy, lesion: DrawnLesion) -> N
 def _draw_others(
     rng: np.random.Generator, anatomy: Anatomy, lesion: DrawnLesion
 ) -> list[tuple[DrawnLesion, tuple[float, float, float]]]:
-    """At times another lesion, clear of the first."""
+    """At times other lesions, clear of the first or touching it."""
     if rng.random() >= BESIDE_SHARE:
         return []
-    other = draw_any_lesion(rng, anatomy.densities)
-    gap = 0.62 * (max(p.diameter_mm for p in other.lobes) + max(p.diameter_mm for p in lesion.lobes)) + rng.uniform(2, 40)
-    if len(lesion.lobes) > 1 or len(other.lobes) > 1:
-        gap *= 1.4
-    angle = rng.uniform(0, 2 * np.pi)
-    return [(other, (float(gap * np.cos(angle)), float(gap * np.sin(angle)), float(rng.uniform(-5, 5))))]
+    others = []
+    for _ in range(int(rng.integers(1, MOST_BESIDE + 1))):
+        other = draw_any_lesion(rng, anatomy.densities)
+        touching = rng.random() < TOUCHING_SHARE
+        gap = (0.5 if touching else 0.62) * (other.diameter_mm + lesion.diameter_mm) + (0 if touching else rng.uniform(2, 40))
+        if not touching and len(lesion.bodies) + len(other.bodies) > 2:
+            gap *= 1.4
+        angle = rng.uniform(0, 2 * np.pi)
+        others.append((other, (float(gap * np.cos(angle)), float(gap * np.sin(angle)), float(rng.uniform(-5, 5)))))
+    return others
 
 
 def _paint(

@@ -16,14 +16,16 @@ from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
 from lesionlabel.clicks.samples import ACROSS, Samples
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.networks.click_unet import ClickUNet, assemble
-from lesionlabel.networks.device import pick_device
+from lesionlabel.networks.device import has_fast_bfloat16, pick_device
 from lesionlabel.training.guards import require_finite_weights
 from lesionlabel.training.hooks import DivergedError, Progress, ShouldStop, StoppedError, never_stop, no_progress
 
 #: Most clicks on each side that a training sample has.
-MOST_CLICKS = 4
-#: How often a sample has further clicks, and how often it has one where the network was wrong.
-FURTHER_SHARE, CORRECTED_SHARE = 0.35, 0.3
+MOST_CLICKS = 6
+#: How often a sample has further clicks at random places, and most of them on each side.
+FURTHER_SHARE, MOST_FURTHER = 0.25, 2
+#: How often a batch has clicks where the network was wrong, and most of them, one after another as a reader sets them.
+CORRECTED_SHARE, MOST_CORRECTIONS = 0.5, 3
 #: Weight of the loss for what lies under the click.
 KIND_WEIGHT = 0.25
 LOOK_EVERY = 50
@@ -33,11 +35,11 @@ LOOK_EVERY = 50
 class ClickConfig:
     """Adam with one cosine decay to zero after a short warm-up."""
 
-    epochs: int = 2
+    epochs: int = 4
     batch: int = 24
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
-    width: int = 24
+    width: int = 32
     device: str = "auto"
     seed: int = 0
 
@@ -48,18 +50,22 @@ class ClickConfig:
 
 @dataclass(frozen=True)
 class TrainedClickUNet:
-    """The network after the last step, on the CPU. losses: (step, mean loss since the entry before)."""
+    """The network after the last step, on the CPU. losses: (step, mean loss since the entry before).
+
+    bfloat16: convolutions were done in that precision, as where the processor does so in hardware; the weights stay float32.
+    """
 
     network: ClickUNet
     config: ClickConfig
     samples: int
     steps: int
+    bfloat16: bool
     seconds: float
     losses: tuple[tuple[int, float], ...]
 
     def record(self) -> dict[str, Any]:
         """How it was trained, as JSON."""
-        return {**asdict(self.config), "samples": self.samples, "steps": self.steps}
+        return {**asdict(self.config), "samples": self.samples, "steps": self.steps, "bfloat16": self.bfloat16}
 
 
 def train_click_unet(
@@ -76,6 +82,7 @@ def train_click_unet(
     weights_seed, order_seed = (int(s) for s in np.random.SeedSequence(config.seed).generate_state(2))
     network = ClickUNet(config.width, torch.Generator().manual_seed(weights_seed)).to(device)
     network = convert_conv2d_weight_memory_format(network, torch.channels_last)
+    bfloat16 = has_fast_bfloat16(device)
     rng = np.random.default_rng(order_seed)
     optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     per_epoch = len(samples) // config.batch
@@ -91,7 +98,10 @@ def train_click_unet(
         for batch in range(per_epoch):
             if should_stop():
                 raise StoppedError("The training of the click segmenter was stopped; nothing of it is kept.")
-            loss = _step(network, _draw_batch(samples, order[batch * config.batch :][: config.batch], rng, device), rng)
+            drawn = _draw_batch(samples, order[batch * config.batch :][: config.batch], rng, device)
+            # Without the cache: it would keep copies from the looks without gradients, and the weights would not learn.
+            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16, cache_enabled=False):
+                loss = _step(network, drawn, rng)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -108,7 +118,7 @@ def train_click_unet(
                 progress(step / total, f"step {step} of {total}, loss {mean:.3f}")
     network = network.to("cpu").eval()
     require_finite_weights(network, step)
-    return TrainedClickUNet(network, config, len(samples), step, time.monotonic() - started, tuple(losses))
+    return TrainedClickUNet(network, config, len(samples), step, bfloat16, time.monotonic() - started, tuple(losses))
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +167,7 @@ def _draw_batch(samples: Samples, chosen: np.ndarray, rng: np.random.Generator, 
     for i in np.flatnonzero((rng.random(n) < FURTHER_SHARE) & (samples.kinds[chosen] == 0)):
         for places, there, mask, first in ((inside, inside_there, lesion[i], 1), (outside, outside_there, ~lesion[i], 0)):
             points = np.argwhere(mask)
-            for place in range(first, first + int(rng.integers(0, MOST_CLICKS - 1 - first))):
+            for place in range(first, first + int(rng.integers(0, MOST_FURTHER + 1))):
                 if len(points):
                     places[i, place], there[i, place] = points[int(rng.integers(len(points)))][::-1], 1
 
@@ -172,14 +182,15 @@ def _draw_batch(samples: Samples, chosen: np.ndarray, rng: np.random.Generator, 
 
 
 def _step(network: ClickUNet, batch: _Batch, rng: np.random.Generator) -> Tensor:
-    """The loss of a batch; at times of one in which each sample got a click where the network was most wrong."""
+    """The loss of a batch; at times of one in which each sample got clicks where the network was most wrong."""
     if rng.random() < CORRECTED_SHARE:
         network.eval()
-        with torch.no_grad():
-            found = network(batch.windows())[0] > 0
+        for _ in range(int(rng.integers(1, MOST_CORRECTIONS + 1))):
+            with torch.no_grad():
+                found = network(batch.windows())[0] > 0
+            _correct(batch, found)
         network.train()
-        _correct(batch, found)
-    logits, kinds = network(batch.windows())
+    logits, kinds = (answer.float() for answer in network(batch.windows()))
     entropy = functional.binary_cross_entropy_with_logits(logits, batch.target)
     found = torch.sigmoid(logits)
     overlap = (found * batch.target).sum((1, 2))
@@ -197,6 +208,6 @@ def _correct(batch: _Batch, found: Tensor) -> None:
         y, x = divmod(int(best.indices[i]), side)
         missed = bool(batch.target[i, y, x] >= 0.5)
         places, there = (batch.inside, batch.inside_there) if missed else (batch.outside, batch.outside_there)
-        last = MOST_CLICKS - 1
-        places[i, last] = torch.tensor([x, y], dtype=places.dtype, device=places.device)
-        there[i, last] = 1
+        free = int(there[i].sum())
+        places[i, free] = torch.tensor([x, y], dtype=places.dtype, device=places.device)
+        there[i, free] = 1

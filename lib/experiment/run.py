@@ -31,6 +31,7 @@ from lesionlabel.training.hooks import ShouldStop, StoppedError, never_stop
 PLAN_FILE, COHORT_FILE = "plan.json", "cohort.npz"
 #: Seconds between two looks at whether to stop.
 LOOK_EVERY_S = 1.0
+STOPPED = "The experiment was stopped. The same command with --resume goes on from here."
 
 #: Told after each task: it, how many are done and how many there are, and the seconds that are probably left, NaN if unknown.
 TaskDone = Callable[[Task, int, int, float], None]
@@ -53,7 +54,7 @@ def run_tasks(work: Work, jobs: int, told: TaskDone, *, should_stop: ShouldStop 
     try:
         while waiting or running:
             if should_stop():
-                raise StoppedError("The experiment was stopped. The same command with --resume goes on from here.")
+                raise StoppedError(STOPPED)
             for task in [t for t in waiting if all(n in done for n in needs(t, work.plan))][: jobs - len(running)]:
                 waiting.remove(task)
                 running[pool.submit(_do, task)] = task
@@ -63,6 +64,9 @@ def run_tasks(work: Work, jobs: int, told: TaskDone, *, should_stop: ShouldStop 
                 done.add(task)
                 told(task, len(done), len(tasks), progress.left(task, seconds, jobs))
     except BrokenProcessPool:
+        if should_stop():
+            # Ctrl+C reached a process before it could begin to ignore it.
+            raise StoppedError(STOPPED) from None
         raise StoppedError(
             "A process of the experiment was ended from outside, perhaps for want of memory. What is finished stays: go on with "
             "--resume and fewer --jobs."

@@ -13,14 +13,15 @@ from torch.nn import functional
 
 #: What can lie under a click; the first is a lesion.
 KINDS = ("lesion", "vessel", "liver", "outside the liver")
-#: σ in pixels of the spot that stands for a click.
-SPOT_PX = 1.6
-#: Image channels, inside clicks, outside clicks, distance to the first inside click, log of the pixel's size.
-CHANNELS_IN = 8
+#: σ in pixels of the spot that stands for a click, and of the wide one that says how far a correction may count.
+SPOT_PX, WIDE_PX = 1.6, 7.0
+#: Image channels, inside clicks, outside clicks, distance to the first inside click, log of the pixel's size, and the wide
+#: spots of the inside clicks after the first and of the outside clicks.
+CHANNELS_IN = 10
 
 
 class ClickUNet(nn.Module):
-    """Windows (n, 8, side, side) -> mask logits (n, side, side) and logits of what lies under the click (n, 4).
+    """Windows (n, 10, side, side) -> mask logits (n, side, side) and logits of what lies under the click (n, 4).
 
     width: channels at full resolution. side must be a multiple of 16. Channel 4, the spots of the inside clicks, says where
     to look for what was clicked.
@@ -73,11 +74,13 @@ def _weighted_mean(features: Tensor, weights: Tensor) -> Tensor:
     return (features * weights).sum((2, 3)) / (weights.sum((2, 3)) + 1e-6)
 
 
-def spots(points: Tensor, present: Tensor, side: int) -> Tensor:
+def spots(points: Tensor, present: Tensor, side: int, sigma: float = SPOT_PX) -> Tensor:
     """Clicks (n, most, 2) as (x, y) in pixels, of which present (n, most) are there -> (n, side, side) in 0 … 1."""
+    if not points.shape[1]:
+        return points.new_zeros(len(points), side, side)
     along = torch.arange(side, dtype=points.dtype, device=points.device)
-    shape_x = torch.exp(-0.5 * ((along - points[..., :1]) / SPOT_PX) ** 2) * present[..., None]
-    shape_y = torch.exp(-0.5 * ((along - points[..., 1:]) / SPOT_PX) ** 2)
+    shape_x = torch.exp(-0.5 * ((along - points[..., :1]) / sigma) ** 2) * present[..., None]
+    shape_y = torch.exp(-0.5 * ((along - points[..., 1:]) / sigma) ** 2)
     return (shape_y[..., :, None] * shape_x[..., None, :]).amax(1)
 
 
@@ -91,4 +94,6 @@ def assemble(
     distance = torch.sqrt((along - first[:, None, 1:]).transpose(1, 2) ** 2 + (along - first[:, None, :1]) ** 2) / side
     scale = torch.log(pixel_mm)[:, None, None].expand(-1, side, side)
     extra = [spots(inside, inside_there, side), spots(outside, outside_there, side), distance, scale]
+    extra.append(spots(inside[:, 1:], inside_there[:, 1:], side, WIDE_PX))
+    extra.append(spots(outside, outside_there, side, WIDE_PX))
     return torch.cat([planes, torch.stack(extra, 1).to(planes.dtype)], 1)

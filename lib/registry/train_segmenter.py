@@ -26,8 +26,8 @@ from lesionlabel.training.hooks import Progress, ShouldStop, StoppedError, never
 class SegmenterRecipe:
     """abdomens: simulated, with scenes each. measured: abdomens of another seed, measured_seed, that it is measured on."""
 
-    abdomens: int = 64
-    scenes_each: int = 60
+    abdomens: int = 80
+    scenes_each: int = 72
     measured: int = 12
     measured_scenes: int = 20
     seed: int = 1000
