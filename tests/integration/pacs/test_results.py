@@ -353,7 +353,7 @@ def test_results_on_files_are_refused_with_the_reason(tmp_path) -> None:
 
 
 @pytest.mark.real_ct
-def test_the_real_ct_gives_results_that_the_checker_accepts(real_ct, pacs, new_site, tmp_path, dciodvfy) -> None:
+def test_the_real_ct_gives_results_that_the_checkers_accept(real_ct, pacs, new_site, tmp_path, dciodvfy, dicom_validator) -> None:
     orthanc, _, _ = pacs
     orthanc.add(real_ct / "PATIENT_DICOM")
     uid = str(pydicom.dcmread(next((real_ct / "PATIENT_DICOM").iterdir()), stop_before_pixels=True).SeriesInstanceUID)
@@ -370,4 +370,5 @@ def test_the_real_ct_gives_results_that_the_checker_accepts(real_ct, pacs, new_s
         ds.save_as(path)
         printed = subprocess.run([dciodvfy, str(path)], capture_output=True, text=True, check=False)
         assert [line for line in (printed.stdout + printed.stderr).splitlines() if line.startswith("Error")] == []
+        assert dicom_validator(path) == []
     site.datastore.close()

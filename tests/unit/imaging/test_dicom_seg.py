@@ -264,22 +264,32 @@ def test_a_segmentation_of_nothing_is_refused(write_series: Callable[..., Any]) 
         make_segmentation(source, [segment(source, volume, np.zeros((0, 3), dtype=np.int64))], instance())
 
 
-@pytest.mark.parametrize("simulated", [False, True])
-def test_the_checker_finds_no_error(simulated: bool, write_series: Callable[..., Any], tmp_path: Path, dciodvfy: str) -> None:
+@pytest.fixture
+def checked(write_series: Callable[..., Any], tmp_path: Path) -> Callable[..., pydicom.FileDataset]:
+    """A function that writes result.dcm with all that a segmentation may have, and gives it as read."""
+
     # A spacing of more digits than a decimal string may have, as in the real CT.
     def long_decimals(ds: Dataset, _: int) -> None:
         ds.SpacingBetweenSlices = DSfloat("1.6000000238418579", validation_mode=IGNORE)
 
-    series = write_series(
-        spacing=(0.742999970912933, 0.742999970912933, 1.6), change=long_decimals, FrameOfReferenceUID=generate_uid()
-    )
-    source, volume = opened(series)
-    algorithm = Algorithm("LesionLabel segmenter", "0.1.0")
-    segments = [
-        segment(source, volume, voxels, algorithm=a) for voxels, a in zip(two_lesions(volume), (None, algorithm), strict=True)
-    ]
-    before = Reference(source.study_uid, "2.25.1", "1.2.840.10008.5.1.4.1.1.66.4", "2.25.2")
-    ds = reread(make_segmentation(source, segments, instance(simulated=simulated, replaces=before)), tmp_path)
+    def write(simulated: bool = False) -> pydicom.FileDataset:
+        series = write_series(
+            spacing=(0.742999970912933, 0.742999970912933, 1.6), change=long_decimals, FrameOfReferenceUID=generate_uid()
+        )
+        source, volume = opened(series)
+        algorithm = Algorithm("LesionLabel segmenter", "0.1.0")
+        segments = [
+            segment(source, volume, voxels, algorithm=a) for voxels, a in zip(two_lesions(volume), (None, algorithm), strict=True)
+        ]
+        before = Reference(source.study_uid, "2.25.1", "1.2.840.10008.5.1.4.1.1.66.4", "2.25.2")
+        return reread(make_segmentation(source, segments, instance(simulated=simulated, replaces=before)), tmp_path)
+
+    return write
+
+
+@pytest.mark.parametrize("simulated", [False, True])
+def test_the_checker_finds_no_error(simulated: bool, checked: Callable[..., Dataset], tmp_path: Path, dciodvfy: str) -> None:
+    ds = checked(simulated)
     printed = subprocess.run([dciodvfy, str(tmp_path / "result.dcm")], capture_output=True, text=True, check=False)
     lines = (printed.stdout + printed.stderr).splitlines()
     assert "Segmentation" in lines
@@ -287,3 +297,36 @@ def test_the_checker_finds_no_error(simulated: bool, write_series: Callable[...,
     assert [line for line in lines if line.startswith("Error") and "(0x0008,0x001c)" not in line] == []
     assert (ds.get(0x0008001C) is not None) == simulated
     assert ds.SeriesDescription.startswith("SIMULATED reader's outlines (no patient)" if simulated else "RESEARCH")
+
+
+@pytest.mark.parametrize("simulated", [False, True])
+def test_dicom_validator_finds_no_error(
+    simulated: bool, checked: Callable[..., Dataset], tmp_path: Path, dicom_validator: Callable[[Path], list[str]]
+) -> None:
+    checked(simulated)
+    # Synthetic Data came into the standard after 2020, the year of the tables.
+    assert dicom_validator(tmp_path / "result.dcm") == (["(0008,001C) TagUnexpected"] if simulated else [])
+
+
+def test_dicom_validator_names_what_is_wrong(
+    checked: Callable[..., Dataset], tmp_path: Path, dicom_validator: Callable[[Path], list[str]]
+) -> None:
+    ds = checked()
+    del ds.ContentLabel, ds.SegmentSequence[0].SegmentLabel
+    ds.SharedFunctionalGroupsSequence[0].FrameContentSequence = ds.PerFrameFunctionalGroupsSequence[0].FrameContentSequence
+    for frame in ds.PerFrameFunctionalGroupsSequence:
+        del frame.FrameContentSequence, frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+    ds.SegmentSequence[0].SegmentAlgorithmType = "GUESSED"
+    ds.KVP = 120
+    reread(ds, tmp_path)
+    assert set(dicom_validator(tmp_path / "result.dcm")) == {
+        "(0070,0080) TagMissing",
+        "(0062,0002)/(0062,0005) TagMissing",
+        "(0062,0002)/(0062,0008) EnumValueNotAllowed",
+        # What is not drawn by hand has an algorithm's name.
+        "(0062,0002)/(0062,0009) TagMissing",
+        "(5200,9229)/(0020,9111) TagNotAllowed",
+        "(5200,9230)/(0020,9111) TagMissing",
+        "(5200,9230)/(0062,000A)/(0062,000B) TagMissing",
+        "(0018,0060) TagUnexpected",
+    }

@@ -224,21 +224,66 @@ def test_no_probability_is_finer_than_five_percent_or_certain(probability: float
     assert (whole_percent(probability), never_certain(probability)) == (shown, number)
 
 
-@pytest.mark.parametrize("which", ["prediction", "decision", "taken back", "simulated"])
-def test_the_checker_finds_no_error(which: str, written: Written, tmp_path: Path, dciodvfy: str) -> None:
-    before = Reference(written.source.study_uid, "2.25.3", "1.2.840.10008.5.1.4.1.1.88.33", "2.25.4")
-    made = instance(simulated=which == "simulated", replaces=before)
-    if which == "prediction":
-        ds = make_report(written.source, Said.PREDICTION, written.lesions, made, segmentation=written.segmentation)
-    elif which == "taken back":
-        ds = make_report(written.source, Said.DECISION, [], made, reader="A")
-    else:
-        lesions = decided(written.lesions)
-        ds = make_report(written.source, Said.DECISION, lesions, made, reader="A", segmentation=written.segmentation)
-    reread(ds, tmp_path)
+KINDS = ("prediction", "decision", "taken back", "simulated")
+
+
+@pytest.fixture
+def checked(written: Written, tmp_path: Path) -> Callable[[str], Any]:
+    """A function that writes report.dcm of a kind, and gives it as read."""
+
+    def write(which: str) -> Any:
+        before = Reference(written.source.study_uid, "2.25.3", "1.2.840.10008.5.1.4.1.1.88.33", "2.25.4")
+        made = instance(simulated=which == "simulated", replaces=before)
+        if which == "prediction":
+            ds = make_report(written.source, Said.PREDICTION, written.lesions, made, segmentation=written.segmentation)
+        elif which == "taken back":
+            ds = make_report(written.source, Said.DECISION, [], made, reader="A")
+        else:
+            lesions = decided(written.lesions)
+            ds = make_report(written.source, Said.DECISION, lesions, made, reader="A", segmentation=written.segmentation)
+        return reread(ds, tmp_path)
+
+    return write
+
+
+@pytest.mark.parametrize("which", KINDS)
+def test_the_checker_finds_no_error(which: str, checked: Callable[[str], Any], tmp_path: Path, dciodvfy: str) -> None:
+    ds = checked(which)
     printed = subprocess.run([dciodvfy, str(tmp_path / "report.dcm")], capture_output=True, text=True, check=False)
     lines = (printed.stdout + printed.stderr).splitlines()
     assert "ComprehensiveSR" in lines
     # Synthetic Data came into the standard after the checker that Debian ships.
     assert [line for line in lines if line.startswith("Error") and "(0x0008,0x001c)" not in line] == []
     assert ds.SeriesDescription.startswith("SIMULATED model's prediction (no patient)" if which == "simulated" else "RESEARCH")
+
+
+@pytest.mark.parametrize("which", KINDS)
+def test_dicom_validator_finds_no_error(
+    which: str, checked: Callable[[str], Any], tmp_path: Path, dicom_validator: Callable[[Path], list[str]]
+) -> None:
+    checked(which)
+    # Synthetic Data came into the standard after 2020, the year of the tables.
+    assert dicom_validator(tmp_path / "report.dcm") == (["(0008,001C) TagUnexpected"] if which == "simulated" else [])
+
+
+def test_dicom_validator_names_what_is_wrong(
+    checked: Callable[[str], Any], tmp_path: Path, dicom_validator: Callable[[Path], list[str]]
+) -> None:
+    ds = checked("prediction")
+    (finding, *_), (diameter, *_) = items(ds, "121071"), items(ds, "103339001")
+    del ds.VerificationFlag, finding.ConceptCodeSequence, diameter.RelationshipType
+    del diameter.MeasuredValueSequence[0].MeasurementUnitsCodeSequence
+    ds.CompletionFlag = "HALF"
+    # A comment has a text: the value of a number is not for it.
+    (comment, *_) = items(ds, "121106")
+    comment.MeasuredValueSequence = diameter.MeasuredValueSequence
+    ds.save_as(tmp_path / "report.dcm", write_like_original=False)
+    item = "(0040,A730)/(0040,A730)/(0040,A730)/"
+    assert set(dicom_validator(tmp_path / "report.dcm")) == {
+        "(0040,A493) TagMissing",
+        "(0040,A491) EnumValueNotAllowed",
+        f"{item}(0040,A168) TagMissing",
+        f"{item}(0040,A010) TagMissing",
+        f"{item}(0040,A300)/(0040,08EA) TagMissing",
+        f"{item}(0040,A300) TagUnexpected",
+    }
