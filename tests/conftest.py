@@ -169,6 +169,21 @@ class Orthanc:
                 archive.write(path, str(number))
         self.ask("POST", "/instances", packed.getvalue())
 
+    def damage(self, *series_uids: str, files: int | None = None, missing: bool = False) -> None:
+        """Spoil the files of series, or so many of them all, as a bad disk does, or remove them; and restart.
+
+        Orthanc notices nothing while it remembers what it has read.
+        """
+        self.kill()
+        stored = [path for path in (self.folder / "db").rglob("*") if path.is_file() and not path.name.startswith("index")]
+        theirs = [path for path in stored if any(uid.encode() in path.read_bytes() for uid in series_uids)]
+        for path in theirs[:files]:
+            if missing:
+                path.unlink()
+            else:
+                path.write_bytes(bytes(path.stat().st_size))
+        self.start()
+
     def remove(self, series_uid: str) -> None:
         for found in self.ask("POST", "/tools/lookup", series_uid.encode()):
             if found["Type"] == "Series":

@@ -15,7 +15,7 @@ from lesionlabel.datastore.index import mark_of
 from lesionlabel.datastore.names import is_id
 from lesionlabel.datastore.pacs_address import connect, pacs_folder
 from lesionlabel.datastore.pacs_images import EXTENSION, PacsImages
-from lesionlabel.datastore.pacs_listing import PacsListing
+from lesionlabel.datastore.pacs_listing import Listed, PacsListing
 from lesionlabel.datastore.scan import scan
 from lesionlabel.imaging.dicomweb_answers import is_uid
 from lesionlabel.imaging.identity import Identity
@@ -28,7 +28,7 @@ from lesionlabel.settings import Settings
 logger = logging.getLogger(__name__)
 
 #: What an image's info says under "pacs".
-LISTED, NOT_CHECKED, GONE = "listed", "not checked yet", "gone"
+LISTED, NOT_CHECKED, UNREADABLE, GONE = "listed", "not checked yet", "cannot be read there", "gone"
 GONE_NOTE = "This series is not on the PACS any more: the answer is about the copy that was fetched before."
 NOT_LISTED = "The PACS lists no CT series with that Series Instance UID."
 
@@ -36,9 +36,9 @@ NOT_LISTED = "The PACS lists no CT series with that Series Instance UID."
 class PacsDatastore(CuratedDatastore):
     """The CT series of a PACS by Series Instance UID; labels, history and answers as in a studies folder.
 
-    An image's info says under "pacs" whether it is listed, not checked for synthetic data yet, or gone. Only images that are
-    listed and checked are offered; synthetic ones are marked, as everywhere. Series that were fetched and are gone from the PACS
-    stay, with their labels.
+    An image's info says under "pacs" whether it is listed, not checked for synthetic data yet, not readable there, or gone. Only
+    images that are listed, checked and readable are offered; synthetic ones are marked, as everywhere. Series that were fetched
+    and are gone from the PACS stay, with their labels.
     """
 
     def __init__(self, url: str, settings: Settings, curate: Curate | None = None) -> None:
@@ -156,9 +156,8 @@ class PacsDatastore(CuratedDatastore):
             if not is_id(uid):
                 continue
             one, before = listed.get(uid), known.get(uid)
-            state = GONE if one is None else NOT_CHECKED if one.synthetic is None else LISTED
             kept = {} if before is None else before.image.info
-            info = {"ts": int(time.time()), "name": f"{uid}{EXTENSION}", **kept, "pacs": state}
+            info = {"ts": int(time.time()), "name": f"{uid}{EXTENSION}", **kept, "pacs": _state(one)}
             if one is not None and one.instances is not None:
                 info["slices"] = one.instances
             if (one is not None and one.synthetic) or (before is None and uid in fetched and self._is_simulated(uid)):
@@ -170,3 +169,11 @@ class PacsDatastore(CuratedDatastore):
         with suppress(IntegrityError):  # whoever opens the image is told
             return read_sidecar(self.studies, uid).simulated
         return False
+
+
+def _state(one: Listed | None) -> str:
+    if one is None:
+        return GONE
+    if not one.readable:
+        return UNREADABLE
+    return NOT_CHECKED if one.synthetic is None else LISTED

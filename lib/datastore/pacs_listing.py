@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from lesionlabel.imaging.dicom import quiet_pydicom
-from lesionlabel.imaging.dicomweb import AT_ONCE, DicomWeb
+from lesionlabel.imaging.dicomweb import AT_ONCE, MEND, DicomWeb
 from lesionlabel.imaging.synthetic_tags import MARK_TAGS, is_synthetic
 from lesionlabel.lesions.errors import InputError, NotFoundError, PacsError, places
 from lesionlabel.lesions.files import write_atomically
@@ -36,11 +36,15 @@ MARKS = frozenset(f"{Tag(tag):08X}" for tag in MARK_TAGS)
 
 @dataclass(frozen=True)
 class Listed:
-    """A series on the PACS. instances: how many, None where unknown. synthetic: None until a header was looked at."""
+    """A series on the PACS. instances: how many, None where unknown. synthetic: None until a header was looked at.
+
+    readable: not where the PACS listed it once, still has it, and cannot read it now.
+    """
 
     study_uid: str
     instances: int | None = None
     synthetic: bool | None = None
+    readable: bool = True
 
 
 #: What a header says of being synthetic: None where it cannot be read, the error where the series is gone.
@@ -73,20 +77,25 @@ class PacsListing:
             self._refreshing.start()
 
     def refresh(self) -> None:
-        """Read the listing now, and look at a header of each new series. Raises PacsError."""
+        """Read the listing now, and look at a header of each new series. What the PACS cannot read any more stays, marked.
+
+        Raises PacsError.
+        """
         before = self.series
-        found = self._client.series(self._search)
+        found, unreadable = self._client.readable_series(self._search)
+        kept = self._not_lacked(before.keys() - {one.series_uid for one in found}) if unreadable else set()
         studies = Counter(one.series_uid for one in found)
         # A Series Instance UID in two studies names nothing: a click on one would be answered about the other.
         listed = [one for one in found if studies[one.series_uid] == 1]
         with self._changing() as series:
             # What was looked for meanwhile may have come after the PACS made its list.
             added = {uid: one for uid, one in series.items() if uid not in before}
+            added |= {uid: replace(one, readable=False) for uid, one in series.items() if uid in kept}
             marks = {uid: one.synthetic for uid, one in series.items()}
             series.clear()
             series |= added
             series |= {one.series_uid: Listed(one.study_uid, one.instances, marks.get(one.series_uid)) for one in listed}
-        unknown = [uid for uid, one in self.series.items() if one.synthetic is None]
+        unknown = [uid for uid, one in self.series.items() if one.synthetic is None and one.readable]
         with ThreadPoolExecutor(AT_ONCE, "pacs-headers") as pool:
             for start in range(0, len(unknown), BATCH):
                 said = dict(zip(batch := unknown[start : start + BATCH], pool.map(self._said_if_any, batch), strict=True))
@@ -96,7 +105,8 @@ class PacsListing:
                 if len(failed) == len(batch):
                     if all(one.synthetic is None for one in self.series.values()):
                         raise failed[0]
-                    return
+                    break
+        self._say(unreadable_series(unreadable) if unreadable else None)
 
     def look_for(self, series_uid: str, *, everywhere: bool = False) -> Listed | None:
         """Ask for one series, which may have come a moment ago; None where there is none. everywhere: not only in the search.
@@ -127,17 +137,25 @@ class PacsListing:
         started = time.monotonic()
         try:
             self.refresh()
-            self.problem = None
         except (PacsError, InputError) as error:
-            if self.problem is None:
-                logger.warning("The PACS's series cannot be listed. %s", error)
-            self.problem = str(error)
+            self._say(str(error))
         except Exception as error:  # a thread that ends silently would leave the listing as it is for ever
             self.problem = "The PACS's series cannot be listed: something unexpected went wrong."
             logger.error("The PACS's series cannot be listed: %s", places(error))
         finally:
             took = time.monotonic() - started
             self._next = time.monotonic() + max(FRESH_S, took / SHARE)
+
+    def _say(self, problem: str | None) -> None:
+        if problem is not None and problem != self.problem:
+            logger.warning("The PACS's series cannot all be listed. %s", problem)
+        self.problem = problem
+
+    def _not_lacked(self, uids: Collection[str]) -> set[str]:
+        """Those of which the PACS does not say that it has them no more. Raises PacsError."""
+        with ThreadPoolExecutor(AT_ONCE, "pacs-listing") as pool:
+            lacks = pool.map(lambda uid: self._client.lacks({**self._search, "SeriesInstanceUID": uid}), uids)
+            return {uid for uid, lacking in zip(uids, lacks, strict=True) if not lacking}
 
     def _said(self, series_uid: str) -> Said:
         """What the series' first header says of being synthetic. Raises PacsError."""
@@ -189,6 +207,10 @@ class PacsListing:
                 write_atomically(self._file, json.dumps(content).encode())
             except OSError as error:  # it is only for the next start
                 logger.warning("The list of the PACS's series could not be kept: %s", places(error))
+
+
+def unreadable_series(count: int) -> str:
+    return f"The PACS cannot read {count} of its CT series; all others are listed. {MEND}"
 
 
 def _read(file: Path) -> dict[str, Listed]:

@@ -22,9 +22,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from lesionlabel.imaging.dicom import read_dataset
-from lesionlabel.imaging.dicomweb_answers import again, is_uid, items_in, items_of, refusal, require_uid, text_of, told
+from lesionlabel.imaging.dicomweb_answers import again, is_uid, items_in, items_of, once, refusal, require_uid, text_of, told
+from lesionlabel.imaging.dicomweb_search import SERIES, SOP_INSTANCE, STUDY, Found, Tries, find_all
 from lesionlabel.imaging.multipart import DICOM_MULTIPART, boundary_of, multipart_body, multipart_length, parts_to_files
-from lesionlabel.lesions.errors import InputError, NotFoundError, PacsError
+from lesionlabel.lesions.errors import InputError, NotFoundError, PacsError, PacsFaultError
 from lesionlabel.lesions.files import sync
 
 #: httpx tells of each request with its address, so with identifiers.
@@ -34,15 +35,13 @@ JSON = "application/dicom+json"
 #: As stored, whatever the compression: decoding is the reader's work, and the pixels stay what they were.
 AS_STORED = f"{DICOM_MULTIPART}; transfer-syntax=*"
 CT = MappingProxyType({"Modality": "CT"})
-PAGE = 1000
-MAX_LISTED = 100_000
 MAX_INSTANCES = 10_000
 MAX_SERIES_BYTES = 16 * 2**30
 AT_ONCE = 4
 #: A server closes idle connections (Orthanc: after a second); one that is about to be closed is not used again.
 KEEP_S = 0.5
-SOP_INSTANCE, STUDY, SERIES = "00080018", "0020000D", "0020000E"
-UIDS = (STUDY, SERIES, SOP_INSTANCE)
+#: What to do where the PACS cannot read what it holds.
+MEND = "A file is damaged or missing there, and its own log names it. Delete that series there, and send it again."
 REFERENCED, FAILED = "00081199", "00081198"
 REFERENCED_INSTANCE, FAILURE_REASON = "00081155", "00081197"
 
@@ -90,29 +89,49 @@ class DicomWeb:
         self._http.close()
 
     def series(self, search: Mapping[str, str] = CT) -> list[PacsSeries]:
-        """All series that a search finds (QIDO-RS attributes and values), page by page. Raises PacsError."""
+        """All series that a search finds (QIDO-RS attributes and values). Raises PacsError, also where it cannot read one."""
+        found, unreadable = self.readable_series(search)
+        if unreadable:
+            raise PacsError(f"The PACS cannot read {unreadable} of the series asked for. {MEND}", passing=False)
+        return found
+
+    def readable_series(self, search: Mapping[str, str] = CT) -> tuple[list[PacsSeries], int]:
+        """The series that a search finds and the PACS can read, and how many more it holds. Raises PacsError."""
         found: dict[tuple[str, str], PacsSeries] = {}
         try:
-            items = list(self._search("/series", search))
+            answer = self._search("/series", search)
         except NotFoundError:
             raise PacsError("The PACS lists no series under its address. Is it that of DICOMweb?", passing=False) from None
         modality = search.get("Modality", "")
-        for item in items:
+        for item in answer.items:
             study, series = text_of(item, STUDY), text_of(item, SERIES)
             # What a server does not filter by, it may ignore.
             if text_of(item, "00080060") in (modality, "") and is_uid(study) and is_uid(series):
                 count = text_of(item, "00201209")
                 found.setdefault((study, series), PacsSeries(study, series, int(count) if count.isdigit() else None))
-        return list(found.values())
+        return list(found.values()), answer.unreadable
+
+    def lacks(self, search: Mapping[str, str]) -> bool:
+        """Whether the PACS says that it has no such series; not where it cannot read one. Raises PacsError."""
+        try:
+            return not self._json("/series", {**search, "limit": "1"}, once)
+        except PacsFaultError:
+            return False
 
     def instances(self, study_uid: str, series_uid: str) -> list[str]:
-        """The SOP Instance UIDs of a series, sorted; none where the PACS has no such series (any more). Raises PacsError."""
+        """The SOP Instance UIDs of a series, sorted; none where the PACS has no such series (any more).
+
+        Raises PacsError, also where it cannot read one: a volume without a slice of its own would look whole.
+        """
         path = f"/studies/{require_uid(study_uid)}/series/{require_uid(series_uid)}/instances"
         try:
-            items = list(self._search(path, {}))
+            found = self._search(path, {})
         except NotFoundError:
             return []
-        return sorted({uid for uid in (text_of(item, SOP_INSTANCE) for item in items) if is_uid(uid)})
+        if found.unreadable:
+            count = len(found.items) + found.unreadable
+            raise PacsError(f"The PACS cannot read {found.unreadable} of the series' {count} slices. {MEND}", passing=False)
+        return sorted({uid for uid in (text_of(item, SOP_INSTANCE) for item in found.items) if is_uid(uid)})
 
     def first_header(self, study_uid: str, series_uid: str) -> dict[str, Any]:
         """The elements of a series' first instance without pixels, as DICOM JSON (PS3.18 F). Raises NotFoundError, PacsError."""
@@ -190,22 +209,12 @@ class DicomWeb:
                 f"The PACS did not confirm {len(wanted - stored)} of {len(wanted)} object(s): they may not be stored."
             )
 
-    def _search(self, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-        """All results of a query, whatever the server's own limit of one answer is."""
-        seen: set[tuple[str, ...]] = set()
-        offset = 0
-        while len(seen) < MAX_LISTED:
-            page = self._json(path, {**query, "limit": str(PAGE), "offset": str(offset)})
-            offset += len(page)
-            new = {key: item for item in page if (key := tuple(text_of(item, tag) for tag in UIDS)) not in seen}
-            # A server that does not know offset answers the same again.
-            if not new:
-                return
-            seen.update(new)
-            yield from new.values()
-        raise PacsError(f"The PACS lists more than {MAX_LISTED} results. Serve a part of it, such as an Orthanc of its own.")
+    def _search(self, path: str, query: Mapping[str, str]) -> Found:
+        return find_all(
+            lambda limit, offset, tries: self._json(path, {**query, "limit": str(limit), "offset": str(offset)}, tries)
+        )
 
-    def _json(self, path: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
+    def _json(self, path: str, query: Mapping[str, str], tries: Tries = again) -> list[dict[str, Any]]:
         def ask() -> list[dict[str, Any]]:
             with self._http.stream("GET", self.url + path, params=query, headers={"Accept": JSON}) as answer:
                 if answer.status_code == 204:
@@ -214,7 +223,7 @@ class DicomWeb:
                     raise refusal(answer.status_code, "list series")
                 return items_in(answer)
 
-        return again(ask)
+        return tries(ask)
 
     def _retrieve_one(self, path: str, series_uid: str, uid: str, target: Path, left: _Allowance) -> None:
         partial = target.with_suffix(".part")

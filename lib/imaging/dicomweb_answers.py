@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from lesionlabel.lesions.errors import InputError, NotFoundError, PacsError
+from lesionlabel.lesions.errors import InputError, NotFoundError, PacsError, PacsFaultError
 
 T = TypeVar("T")
 #: A list of instances is some kilobytes each; an answer beyond this is none.
@@ -78,6 +78,11 @@ def again(ask: Callable[[], T]) -> T:
             if not error.passing:
                 raise
             time.sleep(pause)
+    return once(ask)
+
+
+def once(ask: Callable[[], T]) -> T:
+    """What ask returns, tried once. Raises PacsError, or what ask raises."""
     with told():
         return ask()
 
@@ -95,6 +100,12 @@ def refusal(status: int, what: str) -> Exception:
     if 300 <= status < 400:
         return PacsError(
             f"The PACS points to another address (status {status}). Serve that one: none is followed.", passing=False
+        )
+    if status == 500:
+        return PacsFaultError(f"The PACS could not {what} (status {status}). Try again later; its own log says why.")
+    if status == 400:
+        return PacsFaultError(
+            f"The PACS would not {what} (status {status}). Is its address that of DICOMweb? Its own log says why.", passing=False
         )
     if status in PASSING:
         return PacsError(f"The PACS could not {what} (status {status}). Try again later.")

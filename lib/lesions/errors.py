@@ -58,6 +58,10 @@ class PacsError(RuntimeError):
         self.passing = passing
 
 
+class PacsFaultError(PacsError):
+    """The PACS fails at what it was asked, as it does when a file that it needs for the answer is damaged or missing."""
+
+
 def places(error: BaseException) -> str:
     """The error's kind and the places it went through, for a log: its text can hold what a patient's file or a request said."""
     frames = reversed(traceback.extract_tb(error.__traceback__)[-6:])

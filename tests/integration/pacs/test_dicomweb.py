@@ -17,7 +17,7 @@ import pydicom
 import pytest
 from pydicom.uid import generate_uid
 
-from lesionlabel.imaging import dicomweb, dicomweb_answers
+from lesionlabel.imaging import dicomweb, dicomweb_answers, dicomweb_search
 from lesionlabel.imaging.dicomweb import DicomWeb
 from lesionlabel.lesions.errors import InputError, NotFoundError, PacsError
 
@@ -49,7 +49,7 @@ def stored(orthanc, tiny_series, tmp_path_factory: pytest.TempPathFactory) -> tu
 
 
 def test_lists_every_ct_series_once_over_several_pages(pacs: DicomWeb, orthanc, tiny_series, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(dicomweb, "PAGE", 2)
+    monkeypatch.setattr(dicomweb_search, "PAGE", 2)
     uids = []
     for number in range(5):
         uids.append(tiny_series(tmp_path / str(number) / "dicom", slices=3, patient=f"P{number}"))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import resource
+import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pydicom
 import pytest
 import SimpleITK as sitk
 
 from lesionlabel.datastore import pacs_images, pacs_listing
-from lesionlabel.datastore.pacs import GONE, LISTED, NOT_CHECKED
-from lesionlabel.imaging import dicomweb, dicomweb_answers
+from lesionlabel.datastore.pacs import GONE, LISTED, NOT_CHECKED, UNREADABLE
+from lesionlabel.imaging import dicomweb, dicomweb_answers, dicomweb_search
 from lesionlabel.lesions.errors import InputError, NotFoundError, PacsError
 
 
@@ -25,7 +28,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_series_of_more_slices_than_one_answer_lists(orthanc, opened, tiny_series, tmp_path, monkeypatch) -> None:
     assert dicomweb.MAX_INSTANCES >= 2000
-    monkeypatch.setattr(dicomweb, "PAGE", 10)
+    monkeypatch.setattr(dicomweb_search, "PAGE", 10)
     _, uid = tiny_series(tmp_path / "dicom", slices=24, side=32)
     orthanc.add(tmp_path / "dicom")
     assert sitk.ReadImage(opened(orthanc.url).get_image_uri(uid)).GetSize() == (32, 32, 24)
@@ -107,6 +110,79 @@ def test_one_damaged_file_hides_no_other_series(refreshed, orthanc, opened, tiny
     assert datastore.get_image_info(uids[0])["pacs"] == NOT_CHECKED
 
 
+@pytest.fixture
+def five_series(new_orthanc, tiny_series, tmp_path) -> tuple[Any, list[str]]:
+    """An Orthanc of our own, which may be damaged, and the Series Instance UIDs of the CT series on it."""
+    own = new_orthanc()
+    uids = []
+    for number in range(5):
+        uids.append(tiny_series(tmp_path / str(number) / "dicom", slices=3, side=32)[1])
+        own.add(tmp_path / str(number) / "dicom")
+    return own, uids
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_pacs_with_damaged_files_lists_every_other_series(refreshed, opened, five_series, missing, caplog) -> None:
+    own, uids = five_series
+    datastore = opened(own.url)
+    own.damage(uids[1], uids[4], missing=missing)
+    with pytest.raises(httpx.HTTPStatusError, match="500" if missing else "400"):  # as any other client sees it
+        httpx.get(f"{own.url}/series").raise_for_status()
+    datastore.listing.refresh_soon()
+    end = time.monotonic() + 30
+    while datastore.status()["pacs"] == "answers" and time.monotonic() < end:
+        time.sleep(0.05)
+    assert sorted(datastore.get_unlabeled_images()) == sorted([uids[0], uids[2], uids[3]])
+    problem = datastore.status()["pacs"]
+    assert "cannot read 2 of its CT series; all others are listed" in problem
+    assert "its own log names it" in problem
+    refreshed(datastore)
+    assert caplog.text.count(problem) == 1, "said once, not at every look"
+    assert not [uid for uid in uids if uid in caplog.text]
+    # Who asks for one of them by its UID is told the same, and what is whole opens.
+    with pytest.raises(PacsError, match="cannot read 1 of the series asked for"):
+        datastore.get_image_uri(uids[1])
+    assert sitk.ReadImage(datastore.get_image_uri(uids[2])).GetSize() == (32, 32, 3)
+    # Mended there, it is listed without a restart here, and nothing is said any more.
+    for uid in (uids[1], uids[4]):
+        own.remove(uid)
+    assert refreshed(datastore).status()["pacs"] == "answers"
+
+
+def test_what_was_listed_before_its_file_was_damaged_stays_and_what_was_deleted_goes(refreshed, opened, five_series) -> None:
+    own, uids = five_series
+    datastore = refreshed(opened(own.url))
+    here = datastore.get_image_uri(uids[1])
+    own.damage(uids[1], uids[4])
+    own.remove(uids[2])
+    states = {uid: refreshed(datastore).get_image_info(uid)["pacs"] for uid in (uids[0], uids[1], uids[3], uids[4])}
+    assert states == {uids[0]: LISTED, uids[1]: UNREADABLE, uids[3]: LISTED, uids[4]: UNREADABLE}
+    # A strategy would send every reader to one that nobody can open.
+    assert sorted(datastore.get_unlabeled_images()) == sorted([uids[0], uids[3]])
+    with pytest.raises(NotFoundError):
+        refreshed(datastore).get_image_info(uids[2])
+    assert datastore.get_image_uri(uids[1]) == here, "what was fetched is answered as before"
+
+
+def test_a_series_with_one_damaged_slice_is_refused_by_name_and_not_opened_without_it(refreshed, opened, five_series) -> None:
+    own, uids = five_series
+    datastore = refreshed(opened(own.url))
+    own.damage(uids[0], files=1)
+    with pytest.raises(PacsError, match=r"cannot read 1 of (the series' 3 slices|the series asked for)"):
+        datastore.get_image_uri(uids[0])
+    assert not list(datastore.studies.glob("*.nrrd"))
+
+
+def test_a_pacs_that_fails_at_every_page_keeps_its_list_and_is_named(refreshed, opened, five_series) -> None:
+    own, uids = five_series
+    # What is searched for is in the files only, so that Orthanc reads all of them for each page.
+    datastore = refreshed(opened(own.url, dicomweb_search={"PatientPosition": "HFS"}))
+    own.damage(uids[3])
+    with pytest.raises(PacsError, match=r"status 400.*Its own log says why"):
+        refreshed(datastore)
+    assert sorted(datastore.get_unlabeled_images()) == sorted(uids)
+
+
 def test_what_all_slices_said_of_being_synthetic_stays(refreshed, orthanc, opened, tiny_series, tmp_path) -> None:
     _, uid = tiny_series(tmp_path / "dicom", slices=4)
     ds = pydicom.dcmread(tmp_path / "dicom" / "0003.dcm")
@@ -158,8 +234,12 @@ def test_a_pacs_that_counts_otherwise_than_it_lists_is_asked_once(
     _, uid = tiny_series(tmp_path / "dicom", slices=3)
     orthanc.add(tmp_path / "dicom")
     datastore = opened(orthanc.url)
-    series = datastore.client.series
-    monkeypatch.setattr(datastore.client, "series", lambda search: [replace(one, instances=7) for one in series(search)])
+    series = datastore.client.readable_series
+
+    def counted(search):
+        return [replace(one, instances=7) for one in series(search)[0]], 0
+
+    monkeypatch.setattr(datastore.client, "readable_series", counted)
     made = Path(datastore.get_image_uri(uid)).stat().st_ino
     refreshed(datastore)
     assert Path(datastore.get_image_uri(uid)).stat().st_ino == made
@@ -168,7 +248,7 @@ def test_a_pacs_that_counts_otherwise_than_it_lists_is_asked_once(
 def test_what_is_found_while_the_list_is_read_stays(refreshed, orthanc, opened, tiny_series, tmp_path, monkeypatch) -> None:
     _, uid = tiny_series(tmp_path / "dicom", slices=3)
     datastore = refreshed(opened(orthanc.url))
-    series = datastore.client.series
+    series = datastore.client.readable_series
 
     def slow(search):
         found = series(search)
@@ -177,7 +257,7 @@ def test_what_is_found_while_the_list_is_read_stays(refreshed, orthanc, opened, 
             datastore.get_image_uri(uid)
         return found
 
-    monkeypatch.setattr(datastore.client, "series", slow)
+    monkeypatch.setattr(datastore.client, "readable_series", slow)
     assert refreshed(datastore).get_image_info(uid)["pacs"] == LISTED
 
 
