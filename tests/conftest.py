@@ -17,7 +17,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -169,19 +169,21 @@ class Orthanc:
                 archive.write(path, str(number))
         self.ask("POST", "/instances", packed.getvalue())
 
-    def damage(self, *series_uids: str, files: int | None = None, missing: bool = False) -> None:
-        """Spoil the files of series, or so many of them all, as a bad disk does, or remove them; and restart.
+    def damage(self, *uids: str, how: Literal["zeros", "cut short", "missing"] = "zeros") -> None:
+        """Spoil the stored files of series or instances, as a bad disk does, and restart.
 
         Orthanc notices nothing while it remembers what it has read.
         """
         self.kill()
         stored = [path for path in (self.folder / "db").rglob("*") if path.is_file() and not path.name.startswith("index")]
-        theirs = [path for path in stored if any(uid.encode() in path.read_bytes() for uid in series_uids)]
-        for path in theirs[:files]:
-            if missing:
+        for path in stored:
+            content = path.read_bytes()
+            if not any(uid.encode() in content for uid in uids):
+                continue
+            if how == "missing":
                 path.unlink()
             else:
-                path.write_bytes(bytes(path.stat().st_size))
+                path.write_bytes(bytes(len(content)) if how == "zeros" else content[:-600])
         self.start()
 
     def remove(self, series_uid: str) -> None:

@@ -154,6 +154,13 @@ class PacsImages:
             raise InputError(f"The series cannot be used. {why}")
         first = found[0].first
         loaded = load_series(found[0], staging)
+        if loaded.refused:
+            # OHIF shows it all the same, and its outlines count the slices.
+            count = len(loaded.refused) + len(loaded.slices)
+            raise InputError(
+                f"The series cannot be used. {len(loaded.refused)} of its {count} slices cannot be read; the first: "
+                f"{loaded.refused[0].reason} Mend them on the PACS."
+            )
         marked = any(header.synthetic or header.generated for header in found[0].headers)
         synthetic = marked or self._register.knows_volume(loaded.volume.voxels)
         pseudonym = self._identity.patient(first.patient_id, first.issuer, first.study_uid, first.series_uid)

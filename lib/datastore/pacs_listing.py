@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from pydicom.tag import Tag
 from lesionlabel.imaging.dicom import quiet_pydicom
 from lesionlabel.imaging.dicomweb import AT_ONCE, MEND, DicomWeb
 from lesionlabel.imaging.synthetic_tags import MARK_TAGS, is_synthetic
-from lesionlabel.lesions.errors import InputError, NotFoundError, PacsError, places
+from lesionlabel.lesions.errors import InputError, NotFoundError, PacsError, PacsFaultError, places
 from lesionlabel.lesions.files import write_atomically
 
 logger = logging.getLogger(__name__)
@@ -126,7 +126,8 @@ class PacsListing:
         with self._changing() as series:
             before = series.get(series_uid)
             series[series_uid] = Listed(one.study_uid, one.instances, before.synthetic if before else None)
-        self._take({series_uid: self._said(series_uid)})
+        with suppress(PacsFaultError):  # a damaged file; retrieval looks at every slice
+            self._take({series_uid: self._said(series_uid)})
         return self.series.get(series_uid)
 
     def mark(self, series_uid: str, synthetic: bool) -> None:
@@ -148,7 +149,7 @@ class PacsListing:
 
     def _say(self, problem: str | None) -> None:
         if problem is not None and problem != self.problem:
-            logger.warning("The PACS's series cannot all be listed. %s", problem)
+            logger.warning("The PACS's series cannot be listed, or not all. %s", problem)
         self.problem = problem
 
     def _not_lacked(self, uids: Collection[str]) -> set[str]:

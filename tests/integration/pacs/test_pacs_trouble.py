@@ -116,17 +116,17 @@ def five_series(new_orthanc, tiny_series, tmp_path) -> tuple[Any, list[str]]:
     own = new_orthanc()
     uids = []
     for number in range(5):
-        uids.append(tiny_series(tmp_path / str(number) / "dicom", slices=3, side=32)[1])
+        uids.append(tiny_series(tmp_path / str(number) / "dicom", slices=4, side=32)[1])
         own.add(tmp_path / str(number) / "dicom")
     return own, uids
 
 
-@pytest.mark.parametrize("missing", [False, True])
-def test_a_pacs_with_damaged_files_lists_every_other_series(refreshed, opened, five_series, missing, caplog) -> None:
+@pytest.mark.parametrize(("how", "status"), [("zeros", "400"), ("missing", "500")])
+def test_a_pacs_with_damaged_files_lists_every_other_series(refreshed, opened, five_series, how, status, caplog) -> None:
     own, uids = five_series
     datastore = opened(own.url)
-    own.damage(uids[1], uids[4], missing=missing)
-    with pytest.raises(httpx.HTTPStatusError, match="500" if missing else "400"):  # as any other client sees it
+    own.damage(uids[1], uids[4], how=how)
+    with pytest.raises(httpx.HTTPStatusError, match=status):  # as any other client sees it
         httpx.get(f"{own.url}/series").raise_for_status()
     datastore.listing.refresh_soon()
     end = time.monotonic() + 30
@@ -142,7 +142,7 @@ def test_a_pacs_with_damaged_files_lists_every_other_series(refreshed, opened, f
     # Who asks for one of them by its UID is told the same, and what is whole opens.
     with pytest.raises(PacsError, match="cannot read 1 of the series asked for"):
         datastore.get_image_uri(uids[1])
-    assert sitk.ReadImage(datastore.get_image_uri(uids[2])).GetSize() == (32, 32, 3)
+    assert sitk.ReadImage(datastore.get_image_uri(uids[2])).GetSize() == (32, 32, 4)
     # Mended there, it is listed without a restart here, and nothing is said any more.
     for uid in (uids[1], uids[4]):
         own.remove(uid)
@@ -164,12 +164,18 @@ def test_what_was_listed_before_its_file_was_damaged_stays_and_what_was_deleted_
     assert datastore.get_image_uri(uids[1]) == here, "what was fetched is answered as before"
 
 
-def test_a_series_with_one_damaged_slice_is_refused_by_name_and_not_opened_without_it(refreshed, opened, five_series) -> None:
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [("zeros", r"cannot read 1 of (the series' 4 slices|the series asked for)"), ("cut short", "1 of its 4 slices .* cut short")],
+)
+def test_a_series_whose_last_slice_is_damaged_is_refused_with_the_reason(opened, five_series, tmp_path, how, why) -> None:
     own, uids = five_series
-    datastore = refreshed(opened(own.url))
-    own.damage(uids[0], files=1)
-    with pytest.raises(PacsError, match=r"cannot read 1 of (the series' 3 slices|the series asked for)"):
+    last = str(pydicom.dcmread(tmp_path / "0" / "dicom" / "0003.dcm").SOPInstanceUID)
+    own.damage(last, how=how)
+    datastore = opened(own.url)
+    with pytest.raises((InputError, PacsError), match=why) as raised:
         datastore.get_image_uri(uids[0])
+    assert last not in str(raised.value)
     assert not list(datastore.studies.glob("*.nrrd"))
 
 
