@@ -47,6 +47,19 @@ def app_info(user: User = USER) -> dict[str, Any]:
     return running_app().info()
 
 
+@router.get("/datastore/")
+def list_datastore(output: datastore.ResultType | None = None, user: User = USER) -> Any:
+    """All images and labels: counts, or with output=all everything, or with output=train the pairs to train on."""
+    return datastore.datastore(output)
+
+
+@router.delete("/datastore/", include_in_schema=False)
+@router.delete("/datastore/image")
+def remove_image(id: str, user: User = ADMIN) -> Any:  # the stock parameter's name
+    """Take an image away; a PACS's is deleted there."""
+    return datastore.remove_image(id, user.username)
+
+
 @router.put("/datastore/", include_in_schema=False)
 @router.put("/datastore/image")
 def add_image(

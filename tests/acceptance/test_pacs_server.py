@@ -12,6 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from filelock import FileLock
 
 pytestmark = pytest.mark.acceptance
 
@@ -165,6 +166,21 @@ def test_a_pacs_that_hangs_holds_up_nobody(pacs_server, secured_orthanc, series)
             assert waiting.result().status_code == 404
     finally:
         secured_orthanc.resume()
+
+
+def test_a_list_of_everything_that_waits_holds_up_nobody(pacs_server, series):
+    """The list waits for the index, which another process, such as a worker on a slow disk, is writing."""
+    (folder,) = pacs_server.home.glob("pacs/*")
+    with ThreadPoolExecutor() as pool:
+        with FileLock(folder / ".lock"):
+            (folder / "new").touch()  # so that the server has to look
+            waiting = pool.submit(httpx.get, f"{pacs_server.url}/datastore/?output=all", timeout=300)
+            for _ in range(10):  # the first of these may come before the list's request
+                assert httpx.get(f"{pacs_server.url}/ohif/app-config.js", timeout=20).status_code == 200
+                time.sleep(0.1)
+            assert not waiting.done()
+        assert waiting.result().status_code == 200
+    (folder / "new").unlink()
 
 
 def test_an_orthanc_that_dies_and_comes_back(pacs_server, secured_orthanc, series, tiny_series, tmp_path):
