@@ -16,16 +16,25 @@ import pytest
 import SimpleITK as sitk
 from highdicom.sr import srread
 
+from lesionlabel.datastore import pacs_listing
 from lesionlabel.datastore.answers import AnswerLog
 from lesionlabel.datastore.curate import Curator
 from lesionlabel.datastore.pacs import PacsDatastore, pacs_folder
 from lesionlabel.datastore.result_setup import open_cases, open_results
 from lesionlabel.datastore.results import Cases, Results
+from lesionlabel.imaging import dicomweb_answers
 from lesionlabel.infers.desk import Desk
 from lesionlabel.lesions.volume import Volume
 from lesionlabel.settings import Settings
 
 Open = Callable[..., PacsDatastore]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pause between tries, and a listing that is old at once."""
+    monkeypatch.setattr(dicomweb_answers, "PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr(pacs_listing, "FRESH_S", 0.0)
 
 
 @pytest.fixture

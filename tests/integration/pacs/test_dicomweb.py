@@ -34,11 +34,6 @@ def pacs(orthanc, connect) -> DicomWeb:
     return connect(orthanc.url)
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dicomweb_answers, "PAUSES_S", (0.0, 0.0))
-
-
 @pytest.fixture(scope="module")
 def stored(orthanc, tiny_series, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, Path]:
     """A series of 24 slices on the PACS: its UIDs, and where its files are."""

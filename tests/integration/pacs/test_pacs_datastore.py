@@ -13,19 +13,14 @@ import pytest
 import SimpleITK as sitk
 from pydicom.uid import EnhancedCTImageStorage, generate_uid
 
-from lesionlabel.datastore import pacs_images, pacs_listing
+from lesionlabel.datastore import pacs_images
 from lesionlabel.datastore.pacs import GONE, LISTED
 from lesionlabel.datastore.pacs_address import address_of
-from lesionlabel.imaging import dicomweb_answers
 from lesionlabel.imaging.read import read_volume
 from lesionlabel.imaging.sidecar import read_sidecar
 from lesionlabel.lesions.errors import InputError, NotFoundError, PacsError
 
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dicomweb_answers, "PAUSES_S", (0.0, 0.0))
-    monkeypatch.setattr(pacs_listing, "FRESH_S", 0.0)
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 def test_a_series_is_listed_fetched_and_read_as_an_import_reads_it(refreshed, orthanc, opened, tiny_series, tmp_path) -> None:

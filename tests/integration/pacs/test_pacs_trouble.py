@@ -14,16 +14,12 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from lesionlabel.datastore import pacs_images, pacs_listing
+from lesionlabel.datastore import pacs_images
 from lesionlabel.datastore.pacs import GONE, LISTED, NOT_CHECKED, UNREADABLE
-from lesionlabel.imaging import dicomweb, dicomweb_answers, dicomweb_search
+from lesionlabel.imaging import dicomweb, dicomweb_search
 from lesionlabel.lesions.errors import InputError, NotFoundError, PacsError
 
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dicomweb_answers, "PAUSES_S", (0.0, 0.0))
-    monkeypatch.setattr(pacs_listing, "FRESH_S", 0.0)
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 def test_a_series_of_more_slices_than_one_answer_lists(orthanc, opened, tiny_series, tmp_path, monkeypatch) -> None:
