@@ -1,8 +1,8 @@
 """Retrainings by a worker, one after the other, at once, cancelled, impossible, and with kill -9 in each phase."""
 
 import json
+import re
 import signal
-import time
 
 import pytest
 from safetensors.torch import load_file
@@ -39,7 +39,7 @@ def test_a_retraining_makes_a_candidate_and_what_serves_stays(working, undisturb
     assert str(site.settings.home) not in seen
 
 
-def test_a_second_job_is_refused_or_waits_in_line_and_a_cancelled_one_stops_within_seconds(working, cohort_of):
+def test_a_second_job_is_refused_or_waits_in_line_and_a_cancelled_one_stops_in_the_middle(working, cohort_of):
     site = working
     before = Versions(site.settings).candidates()
     first = site.retrain(cohort_of(36), profile="quick")
@@ -49,15 +49,15 @@ def test_a_second_job_is_refused_or_waits_in_line_and_a_cancelled_one_stops_with
     site.wait_for_line(first, "fold 1 of 3: cutting")
     assert site.jobs.get(second.id).state is State.WAITING
     assert [job.id for job in site.jobs.active()] == [first.id, second.id]
-    started = time.monotonic()
     site.jobs.cancel(first.id, "an admin")
     assert site.jobs.get(first.id).state is State.CANCELLED
     # The one in line goes on once the cancelled part has let go of the worker.
     second = site.wait(second)
     assert second.state is State.DONE
-    assert time.monotonic() - started < 150
     log = site.log(first)
     assert "Cancelled by an admin." in log
+    # What was under way is not worked off first.
+    assert re.search(r"fold 1 of 3: step (\d+) of \1\b", log) is None
     assert "fold 2" not in log
     assert "failed" not in log
     made = {info.version for info in Versions(site.settings).candidates()} - {info.version for info in before}
