@@ -22,7 +22,17 @@ from urllib.parse import urlsplit
 import httpx
 
 from lesionlabel.imaging.dicom import read_dataset
-from lesionlabel.imaging.dicomweb_answers import again, is_uid, items_in, items_of, once, refusal, require_uid, text_of, told
+from lesionlabel.imaging.dicomweb_answers import (
+    again,
+    faults_once,
+    is_uid,
+    items_in,
+    items_of,
+    refusal,
+    require_uid,
+    text_of,
+    told,
+)
 from lesionlabel.imaging.dicomweb_search import SERIES, SOP_INSTANCE, STUDY, Found, Tries, find_all
 from lesionlabel.imaging.multipart import DICOM_MULTIPART, boundary_of, multipart_body, multipart_length, parts_to_files
 from lesionlabel.lesions.errors import InputError, NotFoundError, PacsError, PacsFaultError
@@ -41,7 +51,9 @@ AT_ONCE = 4
 #: A server closes idle connections (Orthanc: after a second); one that is about to be closed is not used again.
 KEEP_S = 0.5
 #: What to do where the PACS cannot read what it holds.
-MEND = "A file is damaged or missing there, and its own log names it. Delete that series there, and send it again."
+MEND = (
+    "Look at the PACS's own log first. Only where it names a damaged or missing file, delete that series there and send it again."
+)
 REFERENCED, FAILED = "00081199", "00081198"
 REFERENCED_INSTANCE, FAILURE_REASON = "00081155", "00081197"
 
@@ -114,7 +126,7 @@ class DicomWeb:
     def lacks(self, search: Mapping[str, str]) -> bool:
         """Whether the PACS says that it has no such series; not where it cannot read one. Raises PacsError."""
         try:
-            return not self._json("/series", {**search, "limit": "1"}, once)
+            return not self._json("/series", {**search, "limit": "1"}, faults_once)
         except PacsFaultError:
             return False
 
@@ -128,18 +140,25 @@ class DicomWeb:
             found = self._search(path, {})
         except NotFoundError:
             return []
-        if found.unreadable:
-            count = len(found.items) + found.unreadable
-            raise PacsError(f"The PACS cannot read {found.unreadable} of the series' {count} slices. {MEND}", passing=False)
-        return sorted({uid for uid in (text_of(item, SOP_INSTANCE) for item in found.items) if is_uid(uid)})
+        uids = {uid for uid in (text_of(item, SOP_INSTANCE) for item in found.items) if is_uid(uid)}
+        count = len(found.items) + found.unreadable
+        if len(uids) < count:
+            raise PacsError(f"The PACS cannot read {count - len(uids)} of the series' {count} slices. {MEND}", passing=False)
+        return sorted(uids)
 
     def first_header(self, study_uid: str, series_uid: str) -> dict[str, Any]:
-        """The elements of a series' first instance without pixels, as DICOM JSON (PS3.18 F). Raises NotFoundError, PacsError."""
+        """The elements of a series' first instance without pixels, as DICOM JSON (PS3.18 F).
+
+        Raises NotFoundError, PacsError, also where the PACS cannot read that instance.
+        """
         path = f"/studies/{require_uid(study_uid)}/series/{require_uid(series_uid)}/instances"
-        uids = [text_of(item, SOP_INSTANCE) for item in self._json(path, {"limit": "1"})]
-        found = self._json(f"{path}/{require_uid(uids[0])}/metadata", {}) if uids else []
+        listed = self._json(path, {"limit": "1"})
+        uid = text_of(listed[0], SOP_INSTANCE) if listed else ""
+        found = self._json(f"{path}/{uid}/metadata", {}) if is_uid(uid) else listed
         if not found:
             raise NotFoundError("The PACS has no such series (any more).")
+        if not is_uid(uid) or text_of(found[0], SOP_INSTANCE) != uid:
+            raise PacsFaultError(f"The PACS cannot read a slice of the series. {MEND}", passing=False)
         return found[0]
 
     def retrieve(self, study_uid: str, series_uid: str, folder: Path, *, only: Collection[str] | None = None) -> list[Path]:

@@ -68,23 +68,32 @@ def told() -> Iterator[None]:
         raise PacsError("The PACS answered something that is no HTTP. Is its address right?") from None
 
 
-def again(ask: Callable[[], T]) -> T:
-    """What ask returns, tried again after a pause where the PACS was away, slow or busy. Raises PacsError, or what ask raises."""
+def again(ask: Callable[[], T], *, faults: bool = True) -> T:
+    """What ask returns, tried again after a pause where the PACS was away, slow or busy. Raises PacsError, or what ask raises.
+
+    faults: whether it is tried again also where the PACS fails at what it was asked.
+    """
     for pause in PAUSES_S:
         try:
             with told():
                 return ask()
         except PacsError as error:
-            if not error.passing:
+            if not error.passing or (isinstance(error, PacsFaultError) and not faults):
                 raise
             time.sleep(pause)
-    return once(ask)
-
-
-def once(ask: Callable[[], T]) -> T:
-    """What ask returns, tried once. Raises PacsError, or what ask raises."""
     with told():
         return ask()
+
+
+def faults_once(ask: Callable[[], T]) -> T:
+    """As `again`, but what the PACS fails at is not tried again."""
+    return again(ask, faults=False)
+
+
+def later(ask: Callable[[], T]) -> T:
+    """As `faults_once`, after a pause."""
+    time.sleep(min(PAUSES_S, default=0.0))
+    return faults_once(ask)
 
 
 def refusal(status: int, what: str) -> Exception:
