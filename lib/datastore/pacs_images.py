@@ -14,6 +14,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from lesionlabel.datastore.pacs_listing import PacsListing
+from lesionlabel.imaging.dicom import read_header
 from lesionlabel.imaging.dicomweb import DicomWeb
 from lesionlabel.imaging.identity import Identity
 from lesionlabel.imaging.importer import series_info_of
@@ -24,7 +25,7 @@ from lesionlabel.imaging.series import find_series, load_series
 from lesionlabel.imaging.sidecar import Sidecar, read_sidecar, sidecar_path, write_sidecar
 from lesionlabel.imaging.synthetic_register import SyntheticRegister
 from lesionlabel.lesions.cohort import PHANTOM_PREFIX
-from lesionlabel.lesions.errors import InputError, IntegrityError, NotFoundError, PacsError, places
+from lesionlabel.lesions.errors import InputError, IntegrityError, NotCTError, NotFoundError, PacsError, places
 
 logger = logging.getLogger(__name__)
 
@@ -153,14 +154,14 @@ class PacsImages:
             why = refused[0].reason if refused else "Its slices say that they are of several patients or studies."
             raise InputError(f"The series cannot be used. {why}")
         first = found[0].first
-        loaded = load_series(found[0], staging)
-        if loaded.refused:
-            # OHIF shows it all the same, and its outlines count the slices.
-            count = len(loaded.refused) + len(loaded.slices)
-            raise InputError(
-                f"The series cannot be used. {len(loaded.refused)} of its {count} slices cannot be read; the first: "
-                f"{loaded.refused[0].reason} Mend them on the PACS."
-            )
+        # OHIF shows them all the same, and its outlines count the slices.
+        lacking = [why for one in refused if (why := _why_lacking(staging / one.what))]
+        _require_all(lacking, len(slices))
+        try:
+            loaded = load_series(found[0], staging)
+        except InputError as error:
+            raise type(error)(_unnamed(str(error), slices)) from None
+        _require_all([one.reason for one in loaded.refused], len(slices))
         marked = any(header.synthetic or header.generated for header in found[0].headers)
         synthetic = marked or self._register.knows_volume(loaded.volume.voxels)
         pseudonym = self._identity.patient(first.patient_id, first.issuer, first.study_uid, first.series_uid)
@@ -192,7 +193,10 @@ class PacsImages:
             logger.warning("A series that was fetched again is now said to be of another patient; it counts as that one's.")
 
     def _evict(self, fetched: str) -> None:
-        """Remove what was used longest ago until the rest fits; never what is labelled, gone from the PACS, or may be in work."""
+        """Remove what was used longest ago until the rest fits.
+
+        Never what is labelled, gone from the PACS or not readable there, or may be in work.
+        """
         found = []
         for path in self._folder.glob(f"[!.]*{EXTENSION}"):
             try:
@@ -205,7 +209,8 @@ class PacsImages:
             if total <= self._budget:
                 return
             uid = path.name.removesuffix(EXTENSION)
-            spared = uid == fetched or uid not in self._listing.series or self._is_labelled(uid)
+            listed = self._listing.series.get(uid)
+            spared = uid == fetched or listed is None or not listed.readable or self._is_labelled(uid)
             if not spared and time.time() - used > AT_WORK_S:
                 path.unlink(missing_ok=True)
                 total -= size
@@ -214,3 +219,30 @@ class PacsImages:
                 "The series in use and those with labels need %.1f GiB, more than LESIONLABEL_DICOMWEB_CACHE_GIB allows.",
                 total / 2**30,
             )
+
+
+def _why_lacking(path: Path) -> str | None:
+    """Why a file of the series that was left out is a slice all the same; None where it is none (a scout, a picture)."""
+    try:
+        read_header(path)
+    except NotCTError:
+        return None
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def _require_all(lacking: list[str], count: int) -> None:
+    """Raises InputError where slices are lacking. lacking: why each one is. count: how many files the series has."""
+    if lacking:
+        raise InputError(
+            f"The series cannot be used. {len(lacking)} of its {count} slices cannot be read; the first: {lacking[0]} "
+            "Mend them on the PACS."
+        )
+
+
+def _unnamed(text: str, slices: list[Path]) -> str:
+    """The text without names of files, which are SOP Instance UIDs."""
+    for path in slices:
+        text = text.replace(path.name, "a slice")
+    return text

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -203,7 +203,7 @@ class PacsListing:
             if series == self.series:
                 return
             self.series, self.changed = series, time.time_ns()
-            content = {uid: [one.study_uid, one.instances, one.synthetic] for uid, one in series.items()}
+            content = {uid: astuple(one) for uid, one in series.items()}
             try:
                 write_atomically(self._file, json.dumps(content).encode())
             except OSError as error:  # it is only for the next start
@@ -216,9 +216,6 @@ def unreadable_series(count: int) -> str:
 
 def _read(file: Path) -> dict[str, Listed]:
     try:
-        return {
-            uid: Listed(study, instances, synthetic)
-            for uid, (study, instances, synthetic) in json.loads(file.read_bytes()).items()
-        }
+        return {uid: Listed(*kept) for uid, kept in json.loads(file.read_bytes()).items()}
     except (FileNotFoundError, ValueError, TypeError, AttributeError):  # the PACS tells again
         return {}

@@ -56,7 +56,7 @@ def list_datastore(output: datastore.ResultType | None = None, user: User = USER
 @router.delete("/datastore/", include_in_schema=False)
 @router.delete("/datastore/image")
 def remove_image(id: str, user: User = ADMIN) -> Any:  # the stock parameter's name
-    """Take an image away; a PACS's is deleted there."""
+    """Take an image away. A PACS's is refused: delete it on the PACS."""
     return datastore.remove_image(id, user.username)
 
 

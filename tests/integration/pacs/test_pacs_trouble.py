@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import time
 import zipfile
@@ -147,7 +148,7 @@ def test_a_pacs_with_damaged_files_lists_every_other_series(refreshed, opened, f
 
 def test_what_was_listed_before_its_file_was_damaged_stays_and_what_was_deleted_goes(refreshed, opened, five_series) -> None:
     own, uids = five_series
-    datastore = refreshed(opened(own.url))
+    datastore = refreshed(opened(own.url, dicomweb_cache_gib=1e-6))
     here = datastore.get_image_uri(uids[1])
     own.damage(uids[1], uids[4])
     own.remove(uids[2])
@@ -158,21 +159,64 @@ def test_what_was_listed_before_its_file_was_damaged_stays_and_what_was_deleted_
     with pytest.raises(NotFoundError):
         refreshed(datastore).get_image_info(uids[2])
     assert datastore.get_image_uri(uids[1]) == here, "what was fetched is answered as before"
+    # The only copy that can be read makes room for no other.
+    there = Path(datastore.get_image_uri(uids[0]))
+    for path in (Path(here), there):
+        os.utime(path, (time.time() - 2 * pacs_images.AT_WORK_S, path.stat().st_mtime))
+    datastore.get_image_uri(uids[3])
+    assert [Path(here).exists(), there.exists()] == [True, False]
+    # Nor is it offered after a restart while the PACS is away.
+    own.kill()
+    assert opened(own.url).get_image_info(uids[1])["pacs"] == UNREADABLE
 
 
 @pytest.mark.parametrize(
-    ("how", "why"),
-    [("zeros", r"cannot read 1 of (the series' 4 slices|the series asked for)"), ("cut short", "1 of its 4 slices .* cut short")],
+    ("how", "number", "why"),
+    [
+        ("zeros", 3, r"cannot read 1 of (the series' 4 slices|the series asked for)"),
+        ("cut short", 3, "1 of its 4 slices .* cut short"),
+        ("cut short", 1, "1 of its files were left out, the first is a slice: .* cut short"),
+    ],
 )
-def test_a_series_whose_last_slice_is_damaged_is_refused_with_the_reason(opened, five_series, tmp_path, how, why) -> None:
+def test_a_series_with_a_damaged_slice_is_refused_with_the_reason(opened, five_series, tmp_path, how, number, why) -> None:
     own, uids = five_series
-    last = str(pydicom.dcmread(tmp_path / "0" / "dicom" / "0003.dcm").SOPInstanceUID)
-    own.damage(last, how=how)
+    damaged = str(pydicom.dcmread(tmp_path / "0" / "dicom" / f"{number:04d}.dcm").SOPInstanceUID)
+    own.damage(damaged, how=how)
     datastore = opened(own.url)
     with pytest.raises((InputError, PacsError), match=why) as raised:
         datastore.get_image_uri(uids[0])
-    assert last not in str(raised.value)
+    assert damaged not in str(raised.value)
     assert not list(datastore.studies.glob("*.nrrd"))
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "why"),
+    [("ImagePositionPatient", None, "1 of its 4 slices .* lacks ImagePosition"), ("Rows", None, "1 of its 4 slices .*damaged")],
+)
+def test_a_last_slice_without_its_place_or_size_is_not_left_out_in_silence(
+    orthanc, opened, tiny_series, tmp_path, keyword, value, why
+) -> None:
+    _, uid = tiny_series(tmp_path / "dicom", slices=4, side=32)
+    ds = pydicom.dcmread(tmp_path / "dicom" / "0003.dcm")
+    setattr(ds, keyword, value)
+    ds.save_as(tmp_path / "dicom" / "0003.dcm")
+    orthanc.add(tmp_path / "dicom")
+    with pytest.raises(InputError, match=why) as raised:
+        opened(orthanc.url).get_image_uri(uid)
+    assert str(ds.SOPInstanceUID) not in str(raised.value)
+
+
+def test_a_scout_in_the_series_is_left_out(orthanc, opened, tiny_series, tmp_path) -> None:
+    """By what it says of itself, or by its matrix."""
+    _, uid = tiny_series(tmp_path / "dicom", slices=6, side=32)
+    for number in (4, 5):
+        ds = pydicom.dcmread(tmp_path / "dicom" / f"{number:04d}.dcm")
+        if number == 4:
+            ds.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+        ds.Rows, ds.PixelData = 16, ds.PixelData[: len(ds.PixelData) // 2]
+        ds.save_as(tmp_path / "dicom" / f"{number:04d}.dcm")
+    orthanc.add(tmp_path / "dicom")
+    assert sitk.ReadImage(opened(orthanc.url).get_image_uri(uid)).GetSize() == (32, 32, 4)
 
 
 def test_files_of_zeros_that_orthanc_lists_without_uids_are_counted_and_hide_nothing(
