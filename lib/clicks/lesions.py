@@ -26,10 +26,10 @@ DIAMETERS_MM = (9.0, 115.0)
 #: has, or dead tissue beside the middle), most of them, and how often they share the lesion's shape.
 PHANTOM_SHARE, LOBES_SHARE = 0.25, 0.35
 LAYERS_SHARE, MOST_LAYERS, CONCENTRIC_SHARE = 0.5, 3, 0.6
-#: Density against the liver in HU: least and most, and how often darker.
+#: Density against the liver in HU: least and most, and how often darker unless asked otherwise.
 CONTRAST_HU, DARKER_SHARE = (9.0, 105.0), 0.8
 RIM_SHARE, CORE_SHARE, SPOTS_SHARE = 0.4, 0.3, 0.4
-#: A rim or layer differs from the liver (a rim) or from what lies around it (a layer) by at least this, in HU.
+#: A rim differs from the liver by at least this, and a layer from what lies around it, within what tissue has.
 LEAST_RIM_HU, LEAST_LAYER_HU = 10.0, 12.0
 #: How often the inside is uneven on its own account, not in proportion to its contrast, and by how much (SD in HU).
 MOSAIC_SHARE, MOSAIC_SD = 0.4, (3.0, 28.0)
@@ -74,13 +74,13 @@ class DrawnLesion:
         return inside
 
 
-def draw_any_lesion(rng: np.random.Generator, densities: ScanDensities) -> DrawnLesion:
-    """One lesion of any look and size."""
+def draw_any_lesion(rng: np.random.Generator, densities: ScanDensities, darker_share: float = DARKER_SHARE) -> DrawnLesion:
+    """One lesion of any look and size. darker_share: how often it is darker than the liver, where it is not the phantom's."""
     diameter = float(np.exp(rng.uniform(*np.log(DIAMETERS_MM))))
     if rng.random() < PHANTOM_SHARE:
         label, variant = str(rng.choice(DRAWN_CLASSES)), str(rng.choice(list(VARIANTS)))
         return DrawnLesion((draw_lesion(rng, label, diameter, densities, VARIANTS[variant]),), ((0.0, 0.0, 0.0),))
-    first = _draw_varied(rng, diameter, densities)
+    first = _draw_varied(rng, diameter, densities, darker_share)
     bodies, offsets = [first], [(0.0, 0.0, 0.0)]
     if rng.random() < LOBES_SHARE:
         smaller = diameter * rng.uniform(0.45, 0.9)
@@ -107,7 +107,7 @@ def _away(rng: np.random.Generator, distance_mm: float, flat: float) -> tuple[fl
 def _draw_layers(
     rng: np.random.Generator, first: SimulatedLesion, densities: ScanDensities
 ) -> list[tuple[SimulatedLesion, tuple[float, float, float]]]:
-    """Bodies inside the first, each inside the one before, with their places."""
+    """Bodies in the first, each about in the one before, with their places. What sticks out of it belongs to the lesion, too."""
     layers, place, around = [], np.zeros(3), first
     for _ in range(int(rng.integers(1, MOST_LAYERS + 1))):
         share = rng.uniform(0.4, 0.92)
@@ -141,10 +141,10 @@ def _scaled(shape: Shape, share: float) -> Shape:
     return replace(shape, axes=shape.axes / share)
 
 
-def _draw_varied(rng: np.random.Generator, diameter: float, densities: ScanDensities) -> SimulatedLesion:
+def _draw_varied(rng: np.random.Generator, diameter: float, densities: ScanDensities, darker_share: float) -> SimulatedLesion:
     low, high = CONTRAST_HU
     contrast = low * (high / low) ** rng.random()
-    body = densities.liver + (-contrast if rng.random() < DARKER_SHARE else 0.75 * contrast)
+    body = densities.liver + (-contrast if rng.random() < darker_share else 0.75 * contrast)
     shape = draw_shape(rng, diameter, rng.uniform(0.01, 0.16))
     has_core = rng.random() < CORE_SHARE
     inside_sd = rng.uniform(*MOSAIC_SD) if rng.random() < MOSAIC_SHARE else rng.uniform(0.0, 0.35) * min(contrast, 60.0)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from lesionlabel.clicks.anatomy import draw_anatomy
+from lesionlabel.clicks.lesions import DARKER_SHARE
 from lesionlabel.clicks.scenes import HALF_MM, Scene, draw_scene
 from lesionlabel.lesions.window import SIDE, Frame, cut_slab
 
@@ -41,13 +42,16 @@ class Samples:
         return len(self.kinds)
 
 
-def draw_samples(numbers: Iterable[int], seed: int, scenes_each: int) -> Samples:
-    """Samples from the simulated abdomens of those numbers; number n is the same for a seed whichever others there are."""
+def draw_samples(numbers: Iterable[int], seed: int, scenes_each: int, darker_share: float = DARKER_SHARE) -> Samples:
+    """Samples from the simulated abdomens of those numbers; number n is the same for a seed whichever others there are.
+
+    darker_share: as in draw_any_lesion.
+    """
     drawn: list[Samples] = []
     for number in numbers:
         rng = stream_of(seed, number)
         anatomy = draw_anatomy(rng)
-        drawn += [_of_scene(rng, draw_scene(rng, anatomy)) for _ in range(scenes_each)]
+        drawn += [_of_scene(rng, draw_scene(rng, anatomy, darker_share)) for _ in range(scenes_each)]
     return join(drawn)
 
 

@@ -69,18 +69,26 @@ class TrainedClickUNet:
 
 
 def train_click_unet(
-    samples: Samples, config: ClickConfig, *, progress: Progress = no_progress, should_stop: ShouldStop = never_stop
+    samples: Samples,
+    config: ClickConfig,
+    start: ClickUNet | None = None,
+    *,
+    progress: Progress = no_progress,
+    should_stop: ShouldStop = never_stop,
 ) -> TrainedClickUNet:
-    """Train on samples. The same seed gives the same weights on the same kind of CPU with the same number of threads.
+    """Train on samples, from start's weights where it is given. Raises DivergedError, StoppedError.
 
-    Raises DivergedError, StoppedError.
+    The same seed gives the same weights on the same kind of CPU with the same number of threads.
     """
     if len(samples) < config.batch:
         raise InputError(f"{len(samples)} samples are fewer than a batch of {config.batch}.")
     started = time.monotonic()
     device = pick_device(config.device)
     weights_seed, order_seed = (int(s) for s in np.random.SeedSequence(config.seed).generate_state(2))
-    network = ClickUNet(config.width, torch.Generator().manual_seed(weights_seed)).to(device)
+    network = ClickUNet(config.width, torch.Generator().manual_seed(weights_seed))
+    if start is not None:
+        network.load_state_dict(start.state_dict())
+    network = network.to(device)
     network = convert_conv2d_weight_memory_format(network, torch.channels_last)
     bfloat16 = has_fast_bfloat16(device)
     rng = np.random.default_rng(order_seed)

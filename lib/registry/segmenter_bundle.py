@@ -21,7 +21,7 @@ class SegmenterManifest(VersionManifest):
     evaluation: what was measured on simulated scenes of abdomens that it did not see.
     """
 
-    FORMAT: ClassVar[str] = "lesionlabel-segmenter-1"
+    FORMAT: ClassVar[str] = "lesionlabel-segmenter-2"
     ADVICE: ClassVar[str] = "It comes with the package: install LesionLabel again."
 
     width: int

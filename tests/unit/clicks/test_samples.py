@@ -5,6 +5,7 @@ import pytest
 from scipy import ndimage
 
 from lesionlabel.clicks import samples as sampling
+from lesionlabel.clicks.lesions import draw_any_lesion
 from lesionlabel.clicks.samples import ACROSS, draw_samples
 from lesionlabel.clicks.scenes import draw_scene
 
@@ -28,6 +29,23 @@ def test_a_scene_is_the_same_for_the_same_draws(anatomy, scenes):
     again = draw_scene(np.random.default_rng([6, 0]), anatomy)
     np.testing.assert_array_equal(again.volume.voxels, scenes[0].volume.voxels)
     np.testing.assert_array_equal(again.kinds, scenes[0].kinds)
+
+
+def test_nothing_of_a_lesion_is_painted_far_outside_of_what_counts_as_lesion(anatomy):
+    """Whatever bodies, rims and layers it has: what a reader sees of it and what the network is told must agree."""
+    y, x = np.indices((300, 300), dtype=np.float32) - 150
+    kinds = set()
+    for number in range(60):
+        lesion = draw_any_lesion(np.random.default_rng([8, number]), anatomy.densities)
+        kinds.add(len(lesion.bodies))
+        painted = lesion.paint(np.full_like(x, anatomy.densities.liver), x, y, 0.0, anatomy.densities.edge_mm)
+        inside = lesion.contains(x, y, 0.0)
+        far = ndimage.distance_transform_edt(~inside) > 12
+        assert np.abs(painted[far] - anatomy.densities.liver).max(initial=0) < 1
+        deep = ndimage.binary_erosion(inside, iterations=3)
+        if deep.sum() > 50:
+            assert np.abs(painted[deep] - anatomy.densities.liver).max() > 5
+    assert len(kinds) >= 4
 
 
 @pytest.fixture

@@ -178,6 +178,17 @@ def test_a_correction_at_the_edge_is_looked_at_from_where_the_first_click_was(se
     assert dice(corrected, inside[4]) > 0.85
 
 
+def test_a_wall_that_one_click_leaves_out_is_taken_in_by_clicks_on_it(segmenter):
+    """Dead tissue in a wall that is hardly darker than the liver, as large metastases have it."""
+    image, inside = ball(88, 60, aspect=1.0)
+    _, y, x = grid(image.shape)
+    image[np.hypot(x, y) < 17] = 30
+    volume = volume_of(image)
+    wall = [(120 + 31, 120, 4), (120 - 31, 120, 4), (120, 120 + 31, 4)]
+    found = segmenter.segment(volume, Clicks(((120, 120, 4), *wall)))
+    assert dice(found.contour, inside[4]) > 0.8
+
+
 @pytest.mark.parametrize("point", [(-3, 10, 1), (10, 400, 1), (10, 10, 9), (np.nan, 1, 1)])
 def test_a_point_outside_is_refused(segment, point):
     with pytest.raises(OutsideVolumeError, match="outside the volume"):

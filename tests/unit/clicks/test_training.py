@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lesionlabel.clicks.samples import Samples
-from lesionlabel.clicks.training import ClickConfig, train_click_unet
+from lesionlabel.clicks.training import MOST_CLICKS, ClickConfig, _Batch, _correct, train_click_unet
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.training.hooks import StoppedError
 
@@ -50,3 +50,35 @@ def test_settings_and_samples_that_cannot_train_are_refused(disks):
         ClickConfig(epochs=0)
     with pytest.raises(InputError, match="fewer than a batch of 64"):
         train_click_unet(disks, ClickConfig(batch=64))
+
+
+def test_a_second_part_goes_on_from_the_weights_of_the_first(disks):
+    first = train_click_unet(disks, CONFIG)
+    gentle = ClickConfig(epochs=1, batch=4, width=6, device="cpu", learning_rate=1e-4)
+    assert train_click_unet(disks, gentle, first.network).losses[-1][1] < 1.1 * first.losses[-1][1]
+
+
+def test_a_correction_is_set_in_the_middle_of_the_largest_error(disks):
+    """A lesion of which the right half was missed, and too much was taken further down: as a reader would click."""
+    target = torch.zeros(2, 48, 48)
+    target[:, 10:30, 10:30] = 1
+    found = target > 0
+    found[0, :, 20:] = False
+    found[1, 34:46, 8:28] = True
+    clicks = [
+        torch.zeros(2, MOST_CLICKS, 2),
+        torch.zeros(2, MOST_CLICKS),
+        torch.zeros(2, MOST_CLICKS, 2),
+        torch.zeros(2, MOST_CLICKS),
+    ]
+    clicks[1][:, 0] = 1
+    batch = _Batch(torch.zeros(2, 4, 48, 48), target, torch.zeros(2, dtype=torch.int64), *clicks, torch.ones(2))
+    _correct(batch, found)
+    assert batch.inside_there.sum(1).tolist() == [2, 1]
+    assert batch.outside_there.sum(1).tolist() == [0, 1]
+    x, y = batch.inside[0, 1].tolist()
+    assert 22 <= x <= 27
+    assert 12 <= y <= 27
+    x, y = batch.outside[1, 0].tolist()
+    assert 10 <= x <= 25
+    assert 36 <= y <= 43
