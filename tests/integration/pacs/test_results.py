@@ -17,12 +17,10 @@ from typer.testing import CliRunner
 
 from lesionlabel.cli.main import app as cli
 from lesionlabel.datastore import outbox as outbox_module
-from lesionlabel.datastore import pacs_listing
 from lesionlabel.datastore.curated import CuratedDatastore
 from lesionlabel.datastore.pacs import pacs_folder
 from lesionlabel.datastore.result_documents import report_of_answers, segmentation_of_voxels
 from lesionlabel.datastore.result_setup import check_results, open_cases, open_results, results_client, results_folder
-from lesionlabel.imaging import dicomweb_answers
 from lesionlabel.infers.desk import Desk
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.lesions.volume import Volume
@@ -33,11 +31,7 @@ SENDING = {"LESIONLABEL_STORE_RESULTS": "true"}
 CLOSED = "Chooses only among cyst, metastasis and hemangioma; HCC, abscess, FNH and others will be misnamed."
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dicomweb_answers, "PAUSES_S", ())
-    monkeypatch.setattr(pacs_listing, "FRESH_S", 0.0)
-
+pytestmark = pytest.mark.usefixtures("impatient")
 
 CYST = ("cyst", (35, 45, 12), 14.0)
 METASTASIS = ("metastasis", (62, 50, 10), 10.0)
