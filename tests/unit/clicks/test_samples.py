@@ -40,9 +40,9 @@ def test_nothing_of_a_lesion_is_painted_far_outside_of_what_counts_as_lesion(ana
         kinds.add(len(lesion.bodies))
         painted = lesion.paint(np.full_like(x, anatomy.densities.liver), x, y, 0.0, anatomy.densities.edge_mm)
         inside = lesion.contains(x, y, 0.0)
-        far = ndimage.distance_transform_edt(~inside) > 12
+        far = np.asarray(ndimage.distance_transform_edt(~inside)) > 12
         assert np.abs(painted[far] - anatomy.densities.liver).max(initial=0) < 1
-        deep = ndimage.binary_erosion(inside, iterations=3)
+        deep = np.asarray(ndimage.binary_erosion(inside, iterations=3), dtype=bool)
         if deep.sum() > 50:
             assert np.abs(painted[deep] - anatomy.densities.liver).max() > 5
     assert len(kinds) >= 4

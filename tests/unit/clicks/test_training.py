@@ -58,21 +58,18 @@ def test_a_second_part_goes_on_from_the_weights_of_the_first(disks):
     assert train_click_unet(disks, gentle, first.network).losses[-1][1] < 1.1 * first.losses[-1][1]
 
 
-def test_a_correction_is_set_in_the_middle_of_the_largest_error(disks):
+def test_a_correction_is_set_in_the_middle_of_the_largest_error():
     """A lesion of which the right half was missed, and too much was taken further down: as a reader would click."""
     target = torch.zeros(2, 48, 48)
     target[:, 10:30, 10:30] = 1
     found = target > 0
     found[0, :, 20:] = False
     found[1, 34:46, 8:28] = True
-    clicks = [
-        torch.zeros(2, MOST_CLICKS, 2),
-        torch.zeros(2, MOST_CLICKS),
-        torch.zeros(2, MOST_CLICKS, 2),
-        torch.zeros(2, MOST_CLICKS),
-    ]
-    clicks[1][:, 0] = 1
-    batch = _Batch(torch.zeros(2, 4, 48, 48), target, torch.zeros(2, dtype=torch.int64), *clicks, torch.ones(2))
+    inside, outside = (torch.zeros(2, MOST_CLICKS, 2) for _ in range(2))
+    inside_there, outside_there = (torch.zeros(2, MOST_CLICKS) for _ in range(2))
+    inside_there[:, 0] = 1
+    planes, kinds = torch.zeros(2, 4, 48, 48), torch.zeros(2, dtype=torch.int64)
+    batch = _Batch(planes, target, kinds, inside, inside_there, outside, outside_there, torch.ones(2))
     _correct(batch, found)
     assert batch.inside_there.sum(1).tolist() == [2, 1]
     assert batch.outside_there.sum(1).tolist() == [0, 1]
