@@ -3,7 +3,7 @@
 Also: what corrective clicks add, how far the expected Dice holds, and whole lesions in 3-D.
 
 Run from the repository: python benchmarks/click_segmenter.py [--lesions N] [--seed S]. The real CT is the unzipped
-3Dircadb1.17 folder that LESIONLABEL_REAL_CT names; nothing was chosen on it.
+3Dircadb1.17 folder that LESIONLABEL_REAL_CT names; what its figures are worth says docs/segmenter.md.
 """
 
 from __future__ import annotations
