@@ -157,3 +157,17 @@ def site(pacs, tmp_path) -> Iterator[Site]:
     for series in orthanc.ask("GET", "/series"):
         if orthanc.ask("GET", f"/series/{series}")["MainDicomTags"]["Modality"] != "CT":
             orthanc.ask("DELETE", f"/series/{series}")
+
+
+@pytest.fixture
+def uploaded(orthanc, tiny_series, tmp_path) -> Callable[[int], list[str]]:
+    """Puts so many series on the PACS; returns their Series Instance UIDs."""
+
+    def upload(count: int) -> list[str]:
+        uids = []
+        for number in range(count):
+            uids.append(tiny_series(tmp_path / str(number) / "dicom")[1])
+            orthanc.add(tmp_path / str(number) / "dicom")
+        return uids
+
+    return upload

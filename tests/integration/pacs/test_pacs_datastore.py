@@ -234,12 +234,9 @@ def test_a_series_that_was_still_arriving_is_fetched_again_unless_it_is_labelled
 
 
 def test_the_budget_removes_what_was_used_longest_ago(
-    refreshed, orthanc, opened, tiny_series, tmp_path, monkeypatch, tiny_label
+    refreshed, orthanc, opened, uploaded, tmp_path, monkeypatch, tiny_label
 ) -> None:
-    uids = []
-    for number in range(4):
-        uids.append(tiny_series(tmp_path / str(number) / "dicom")[1])
-        orthanc.add(tmp_path / str(number) / "dicom")
+    uids = uploaded(4)
     size = 24 * 96 * 96 * 2
     datastore = refreshed(opened(orthanc.url, dicomweb_cache_gib=2.5 * size / 2**30))
     paths = [Path(datastore.get_image_uri(uid)) for uid in uids[:2]]

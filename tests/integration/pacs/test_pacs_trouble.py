@@ -32,12 +32,9 @@ def test_a_series_of_more_slices_than_one_answer_lists(orthanc, opened, tiny_ser
 
 
 def test_no_label_is_lost_with_its_series_nor_does_it_stop_the_others(
-    refreshed, orthanc, opened, tiny_series, tmp_path, tiny_label, caplog
+    refreshed, orthanc, opened, uploaded, tmp_path, tiny_label, caplog
 ) -> None:
-    uids = []
-    for number in range(2):
-        uids.append(tiny_series(tmp_path / str(number) / "dicom")[1])
-        orthanc.add(tmp_path / str(number) / "dicom")
+    uids = uploaded(2)
     datastore = refreshed(opened(orthanc.url))
     tiny_label(tmp_path / "label.nrrd", {"cyst": 1})
     for uid in uids:
