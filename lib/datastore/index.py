@@ -77,7 +77,7 @@ class FollowedDatastore(LocalDatastore):
     def _patients(self, image_ids: Iterable[str]) -> list[str]:
         """Those that are not marked as synthetic."""
         objects = self._datastore.objects
-        return [image_id for image_id in image_ids if not mark_of(objects[image_id])]
+        return [image_id for image_id in image_ids if image_id in objects and not mark_of(objects[image_id])]
 
     @contextmanager
     def _changing(self) -> Iterator[dict[str, ImageLabelModel]]:

@@ -58,8 +58,9 @@ class PacsDatastore(CuratedDatastore):
         super().__init__(folder, curate)
 
     def get_unlabeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
-        found = super().get_unlabeled_images(label_tag, labels)
-        return [image_id for image_id in found if self._datastore.objects[image_id].image.info.get("pacs") == LISTED]
+        found, objects = super().get_unlabeled_images(label_tag, labels), self._datastore.objects
+        # One may be gone since: lists are made beside what changes them.
+        return [uid for uid in found if uid in objects and objects[uid].image.info.get("pacs") == LISTED]
 
     def get_image_uri(self, image_id: str) -> str:
         """The path of the image's volume, fetched from the PACS where it is not here. Raises as PacsImages.path.

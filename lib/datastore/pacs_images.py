@@ -9,12 +9,13 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock
 
 from lesionlabel.datastore.pacs_listing import PacsListing
-from lesionlabel.imaging.dicom import read_header
+from lesionlabel.imaging.dicom import read_dataset
 from lesionlabel.imaging.dicomweb import DicomWeb
 from lesionlabel.imaging.identity import Identity
 from lesionlabel.imaging.importer import series_info_of
@@ -24,8 +25,9 @@ from lesionlabel.imaging.same_voxels import voxels_digest
 from lesionlabel.imaging.series import find_series, load_series
 from lesionlabel.imaging.sidecar import Sidecar, read_sidecar, sidecar_path, write_sidecar
 from lesionlabel.imaging.synthetic_register import SyntheticRegister
+from lesionlabel.imaging.synthetic_tags import MARK_TAGS, is_generated, is_synthetic
 from lesionlabel.lesions.cohort import PHANTOM_PREFIX
-from lesionlabel.lesions.errors import InputError, IntegrityError, NotCTError, NotFoundError, PacsError, places
+from lesionlabel.lesions.errors import InputError, IntegrityError, NotFoundError, PacsError, places, without_uids
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +40,8 @@ ABANDONED_S = 24 * 3600.0
 AT_ONCE = 2
 #: In a sidecar's source: how many instances the PACS listed when it was fetched, None where it did not say.
 INSTANCES = "pacs_instances"
+#: What says whose a file is: one series has one of each.
+WHOSE = ("PatientID", "IssuerOfPatientID", "StudyInstanceUID")
 
 
 class PacsImages:
@@ -149,20 +153,20 @@ class PacsImages:
     def _put(self, uid: str, slices: list[Path], listed: int | None, target: Path) -> None:
         """Read the slices as an import does, and write sidecar, then volume: no image lacks its patient."""
         staging = slices[0].parent
+        marked = _one_patients(slices)
         found, refused = find_series(slices, staging)
-        if len(found) != 1:
-            why = refused[0].reason if refused else "Its slices say that they are of several patients or studies."
-            raise InputError(f"The series cannot be used. {why}")
-        first = found[0].first
         # OHIF shows them all the same, and its outlines count the slices.
-        lacking = [why for one in refused if (why := _why_lacking(staging / one.what))]
+        lacking = [one.reason for one in refused if one.may_be_slice]
+        if not found:
+            why = lacking or [one.reason for one in refused]
+            raise InputError(f"The series cannot be used. {why[0]}")
+        first = found[0].first
         _require_all(lacking, len(slices))
         try:
             loaded = load_series(found[0], staging)
         except InputError as error:
-            raise type(error)(_unnamed(str(error), slices)) from None
+            raise type(error)(without_uids(str(error))) from None
         _require_all([one.reason for one in loaded.refused], len(slices))
-        marked = any(header.synthetic or header.generated for header in found[0].headers)
         synthetic = marked or self._register.knows_volume(loaded.volume.voxels)
         pseudonym = self._identity.patient(first.patient_id, first.issuer, first.study_uid, first.series_uid)
         sidecar = Sidecar(
@@ -209,40 +213,48 @@ class PacsImages:
             if total <= self._budget:
                 return
             uid = path.name.removesuffix(EXTENSION)
-            listed = self._listing.series.get(uid)
-            spared = uid == fetched or listed is None or not listed.readable or self._is_labelled(uid)
-            if not spared and time.time() - used > AT_WORK_S:
+            in_use = uid == fetched or time.time() - used <= AT_WORK_S
+            if not in_use and not self._is_labelled(uid) and self._can_be_had_again(uid):
                 path.unlink(missing_ok=True)
                 total -= size
         if total > self._budget:
             logger.warning(
-                "The series in use and those with labels need %.1f GiB, more than LESIONLABEL_DICOMWEB_CACHE_GIB allows.",
+                "The series in use, those with labels and those that the PACS cannot give again need %.1f GiB, more than "
+                "LESIONLABEL_DICOMWEB_CACHE_GIB allows.",
                 total / 2**30,
             )
 
+    def _can_be_had_again(self, uid: str) -> bool:
+        """Whether the PACS lists every slice just now: its list of series does not show what was damaged since."""
+        listed = self._listing.series.get(uid)
+        if listed is None or not listed.readable:
+            return False
+        try:
+            return bool(self._client.instances(listed.study_uid, uid))
+        except PacsError:
+            return False
 
-def _why_lacking(path: Path) -> str | None:
-    """Why a file of the series that was left out is a slice all the same; None where it is none (a scout, a picture)."""
-    try:
-        read_header(path)
-    except NotCTError:
-        return None
-    except InputError as error:
-        return str(error)
-    return None
+
+def _one_patients(slices: list[Path]) -> bool:
+    """Whether any file of a series is marked as synthetic, also one that is no slice.
+
+    Raises InputError if they are not one patient's. What cannot be read is refused elsewhere.
+    """
+    whose, marked = set[tuple[str, ...]](), False
+    for path in slices:
+        with suppress(InputError):
+            header = read_dataset(path, [*WHOSE, *MARK_TAGS])
+            whose.add(tuple(str(header.get(keyword) or "").strip() for keyword in WHOSE))
+            marked = marked or is_synthetic(header) or is_generated(header)
+    if len(whose) > 1:
+        raise InputError("The series cannot be used. Its files say that they are of several patients or studies.")
+    return marked
 
 
 def _require_all(lacking: list[str], count: int) -> None:
     """Raises InputError where slices are lacking. lacking: why each one is. count: how many files the series has."""
     if lacking:
         raise InputError(
-            f"The series cannot be used. {len(lacking)} of its {count} slices cannot be read; the first: {lacking[0]} "
+            f"The series cannot be used. {len(lacking)} of its {count} slices cannot be used; the first: {lacking[0]} "
             "Mend them on the PACS."
         )
-
-
-def _unnamed(text: str, slices: list[Path]) -> str:
-    """The text without names of files, which are SOP Instance UIDs."""
-    for path in slices:
-        text = text.replace(path.name, "a slice")
-    return text

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 
-from lesionlabel.lesions.errors import InputError, IntegrityError, NotFoundError, PacsError, places
+from lesionlabel.lesions.errors import InputError, IntegrityError, NotFoundError, PacsError, places, without_uids
 
 #: Errors in our own words. They name no patient, but files that are called after a series or an image.
 OWN = (InputError, NotFoundError, IntegrityError, PacsError)
-UID = re.compile(r"[0-9.]{10,}")
 #: As Python quotes the path in an error of the operating system.
 PATH = re.compile(r"'/[^']*'")
 
@@ -20,4 +19,4 @@ def in_words(error: BaseException, image_id: str = "") -> str:
     text = PATH.sub("(path)", str(error))
     if image_id:
         text = text.replace(image_id, "(UID)")
-    return UID.sub("(UID)", text)
+    return without_uids(text)

@@ -57,10 +57,14 @@ TAGS: list[int | str] = [
 
 @dataclass(frozen=True)
 class Refusal:
-    """Something that was not imported, and why. what: a path below the source, or a series by its number of files."""
+    """Something that was not imported, and why. what: a path below the source, or a series by its number of files.
+
+    may_be_slice: False where the file says that it is something else than a slice of its series (a scout, a picture).
+    """
 
     what: str
     reason: str
+    may_be_slice: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,13 +148,15 @@ def _check_kind(header: FileDataset, eight_bit: bool) -> None:
     values = header.get("ImageType") or ()
     image_type = {str(value).strip().upper() for value in ([values] if isinstance(values, str) else values)}
     image_type |= {word for value in image_type for word in value.split()}
+    if not sop_class or (sop_class == CT_IMAGE and not modality):
+        raise InputError(f"Its header lacks {'Modality' if sop_class else 'SOPClassUID'}.")
     if sop_class != CT_IMAGE:
-        name = UID(sop_class).name if sop_class else "none"
+        name = UID(sop_class).name
         if modality in ("", "CT"):
             raise NotCTError(f"Its SOP class is {name}, not CT Image Storage.")
         raise NotCTError(f"Its modality is {modality} ({name}); only CT is imported.")
     if modality != "CT":
-        raise NotCTError(f"Its modality is {modality or 'missing'}; only CT is imported.")
+        raise NotCTError(f"Its modality is {modality}; only CT is imported.")
     if image_type & LOCALIZER_WORDS:
         raise NotCTError("It is a scout (localizer) image.")
     if image_type & PICTURE_WORDS:
@@ -159,13 +165,15 @@ def _check_kind(header: FileDataset, eight_bit: bool) -> None:
         raise NotCTError("It is a projection (MIP or rendering); its densities are not those of a slice.")
     if int(header.get("NumberOfFrames") or 1) != 1:
         raise NotCTError(f"It holds {header.NumberOfFrames} frames; only CT series of one file a slice are imported.")
+    if not header.PhotometricInterpretation:
+        raise InputError("Its header lacks PhotometricInterpretation.")
     if int(header.SamplesPerPixel) != 1 or str(header.PhotometricInterpretation) != "MONOCHROME2":
         raise NotCTError(f"Its pixels are {header.PhotometricInterpretation}, a CT's are MONOCHROME2.")
     if int(header.BitsStored) <= 8 and not eight_bit:
         raise NotCTError("It is an 8-bit picture; CT needs 12 bits or more for HU.")
     rescale_type = str(header.get("RescaleType") or "").strip().upper()
     if rescale_type not in HU_TYPES:
-        raise NotCTError(f"Its values are {rescale_type}, not HU.")
+        raise InputError(f"Its values are {rescale_type}, not HU.")
 
 
 def _slice_header(path: Path, header: FileDataset) -> SliceHeader:

@@ -102,16 +102,19 @@ class DicomWeb:
 
     def series(self, search: Mapping[str, str] = CT) -> list[PacsSeries]:
         """All series that a search finds (QIDO-RS attributes and values). Raises PacsError, also where it cannot read one."""
-        found, unreadable = self.readable_series(search)
+        found, unreadable = self._series(search, whole=True)
         if unreadable:
-            raise PacsError(f"The PACS cannot read {unreadable} of the series asked for. {MEND}", passing=False)
+            raise PacsError(f"The PACS cannot read a series that was asked for. {MEND}", passing=False)
         return found
 
     def readable_series(self, search: Mapping[str, str] = CT) -> tuple[list[PacsSeries], int]:
         """The series that a search finds and the PACS can read, and how many more it holds. Raises PacsError."""
+        return self._series(search, whole=False)
+
+    def _series(self, search: Mapping[str, str], *, whole: bool) -> tuple[list[PacsSeries], int]:
         found: dict[tuple[str, str], PacsSeries] = {}
         try:
-            answer = self._search("/series", search)
+            answer = self._search("/series", search, whole=whole)
         except NotFoundError:
             raise PacsError("The PACS lists no series under its address. Is it that of DICOMweb?", passing=False) from None
         modality = search.get("Modality", "")
@@ -137,13 +140,12 @@ class DicomWeb:
         """
         path = f"/studies/{require_uid(study_uid)}/series/{require_uid(series_uid)}/instances"
         try:
-            found = self._search(path, {})
+            found = self._search(path, {}, whole=True)
         except NotFoundError:
             return []
         uids = {uid for uid in (text_of(item, SOP_INSTANCE) for item in found.items) if is_uid(uid)}
-        count = len(found.items) + found.unreadable
-        if len(uids) < count:
-            raise PacsError(f"The PACS cannot read {count - len(uids)} of the series' {count} slices. {MEND}", passing=False)
+        if found.unreadable or len(uids) < len(found.items):
+            raise PacsError(f"The PACS cannot read a slice of the series. {MEND}", passing=False)
         return sorted(uids)
 
     def first_header(self, study_uid: str, series_uid: str) -> dict[str, Any]:
@@ -228,10 +230,11 @@ class DicomWeb:
                 f"The PACS did not confirm {len(wanted - stored)} of {len(wanted)} object(s): they may not be stored."
             )
 
-    def _search(self, path: str, query: Mapping[str, str]) -> Found:
-        return find_all(
-            lambda limit, offset, tries: self._json(path, {**query, "limit": str(limit), "offset": str(offset)}, tries)
-        )
+    def _search(self, path: str, query: Mapping[str, str], *, whole: bool) -> Found:
+        def page(limit: int, offset: int, tries: Tries) -> list[dict[str, Any]]:
+            return self._json(path, {**query, "limit": str(limit), "offset": str(offset)}, tries)
+
+        return find_all(page, whole=whole)
 
     def _json(self, path: str, query: Mapping[str, str], tries: Tries = again) -> list[dict[str, Any]]:
         def ask() -> list[dict[str, Any]]:
@@ -262,7 +265,10 @@ class DicomWeb:
 
         try:
             again(ask)
-            header = read_dataset(partial, ["SOPInstanceUID", "SeriesInstanceUID"])
+            try:
+                header = read_dataset(partial, ["SOPInstanceUID", "SeriesInstanceUID"])
+            except InputError:
+                raise PacsError(f"The PACS sent a slice that cannot be read. {MEND}", passing=False) from None
             if (str(header.get("SOPInstanceUID")), str(header.get("SeriesInstanceUID"))) != (uid, series_uid):
                 raise PacsError("The PACS sent another instance than was asked for, so nothing of it is used.")
             sync(partial)

@@ -43,8 +43,11 @@ def is_blank(item: dict[str, Any]) -> bool:
     return not any(text_of(item, tag) for tag in OWN_UIDS)
 
 
-def find_all(page: Page) -> Found:
-    """All results of a query, whatever the server's own limit of one answer is. Raises PacsError."""
+def find_all(page: Page, *, whole: bool = False) -> Found:
+    """All results of a query, whatever the server's own limit of one answer is. Raises PacsError.
+
+    whole: a list that lacks one is of no use, so it ends at the first result that cannot be read.
+    """
     seen: dict[tuple[str, ...], dict[str, Any]] = {}
     offset = unreadable = 0
     tries: Tries = again
@@ -67,17 +70,25 @@ def find_all(page: Page) -> Found:
                 # Nothing is called damaged for a moment's trouble of the PACS.
                 tries = later
             else:
+                # Nor for trouble that lasts: a PACS that now fails where nothing has to be read fails at everything.
+                page(1, MAX_LISTED, again)
                 offset, unreadable, tries = offset + 1, unreadable + 1, faults_once
+                if whole:
+                    break
             continue
         blank = sum(map(is_blank, items))
         read = {tuple(text_of(item, tag) for tag in UIDS): item for item in items if not is_blank(item)}
         new = {key: item for key, item in read.items() if key not in seen}
-        # A server that does not know offset answers the same again. Around faults it is known to (see above), and what was seen
-        # comes again where a result came before it meanwhile.
-        stuck = not new and tries is again and (not blank or bool(page(1, MAX_LISTED, again)))
+        # A server that does not know offset answers the same again, and anything far behind the end. Around faults it is known to
+        # know it (see above). What was seen also comes again where a result came before it meanwhile.
+        stuck = bool(items) and not new and tries is again and bool(page(1, MAX_LISTED, again))
         if not items or stuck:
             return Found(list(seen.values()), max(unreadable, blank))
         offset, unreadable = offset + len(items), unreadable + blank
         seen.update(new)
         size, tries = min(2 * size, PAGE), again if tries is again else faults_once
-    raise PacsError(f"The PACS lists more than {MAX_LISTED} results. Serve a part of it, such as an Orthanc of its own.")
+        if whole and unreadable:
+            break
+    else:
+        raise PacsError(f"The PACS lists more than {MAX_LISTED} results. Serve a part of it, such as an Orthanc of its own.")
+    return Found(list(seen.values()), unreadable)

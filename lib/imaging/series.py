@@ -18,8 +18,11 @@ from lesionlabel.imaging.orientation import to_canonical
 from lesionlabel.imaging.pixels import read_hu
 from lesionlabel.imaging.plausible import check_hu
 from lesionlabel.imaging.stack import Stack, make_stack
-from lesionlabel.lesions.errors import InputError
+from lesionlabel.lesions.errors import InputError, NotCTError
 from lesionlabel.lesions.volume import Volume
+
+#: Within this slices have the same spacing, and each component of their orientation is the same.
+SPACING_TOLERANCE_MM, ORIENTATION_TOLERANCE = 1e-3, 2e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +77,7 @@ def find_series(files: Iterable[Path], below: Path, *, eight_bit: bool = False) 
         try:
             header = read_header(path, eight_bit=eight_bit)
         except InputError as error:
-            refused.append(Refusal(name_below(path, below), str(error)))
+            refused.append(Refusal(name_below(path, below), str(error), not isinstance(error, NotCTError)))
             continue
         key = (header.patient_id, header.issuer, header.study_uid, header.series_uid)
         twin = groups[key].setdefault(header.sop_uid, header)
@@ -161,16 +164,40 @@ def _one_grid(headers: list[SliceHeader], below: Path) -> tuple[list[SliceHeader
 
     Where two such stacks are in one series, none is chosen.
     """
-    grids: dict[tuple[float, ...], list[SliceHeader]] = defaultdict(list)
+    grids: list[list[SliceHeader]] = []
     for header in headers:
-        turned = tuple(round(value, 3) + 0.0 for value in header.orientation)
-        grids[(header.rows, header.columns, round(header.row_mm, 4), round(header.column_mm, 4), *turned)].append(header)
+        for group in grids:
+            if _same_grid(group[0], header):
+                group.append(header)
+                break
+        else:
+            grids.append([header])
     if len(grids) == 1:
         return headers, []
-    large = [group for group in grids.values() if len(group) >= MIN_SLICES]
+    large = [group for group in grids if len(group) >= MIN_SLICES]
     if len(large) != 1:
-        sizes = ", ".join(f"{len(g)} of {g[0].columns} × {g[0].rows} at {g[0].column_mm:.4g} mm" for g in grids.values())
+        sizes = ", ".join(f"{len(g)} of {g[0].columns} × {g[0].rows} at {g[0].column_mm:.4g} mm" for g in grids)
         what = f"series of {len(headers)} files ({name_below(headers[0].path, below)} …)"
         return [], [Refusal(what, f"It mixes slices of several matrices or orientations ({sizes}); none is a series on its own.")]
-    reason = "Its matrix or orientation is not that of its series (a scout or a reformat)."
-    return large[0], [Refusal(name_below(h.path, below), reason) for g in grids.values() if g is not large[0] for h in g]
+    others = [header for group in grids if group is not large[0] for header in group]
+    return large[0], [_off_grid(header, large[0][0], below) for header in others]
+
+
+def _off_grid(header: SliceHeader, slice_of_series: SliceHeader, below: Path) -> Refusal:
+    """Why a file is not in the stack. What lies as the slices do may be one of them."""
+    parallel = _same_orientation(slice_of_series, header)
+    differs = (
+        "matrix or spacing is not that of its series." if parallel else "orientation is not that of its series (a reformat?)."
+    )
+    return Refusal(name_below(header.path, below), f"Its {differs}", parallel)
+
+
+def _same_grid(one: SliceHeader, other: SliceHeader) -> bool:
+    """Whether their matrix, spacing and orientation are the same but for what scanners round differently from slice to slice."""
+    sizes = (one.rows, one.columns) == (other.rows, other.columns)
+    spacings = max(abs(one.row_mm - other.row_mm), abs(one.column_mm - other.column_mm)) <= SPACING_TOLERANCE_MM
+    return sizes and spacings and _same_orientation(one, other)
+
+
+def _same_orientation(one: SliceHeader, other: SliceHeader) -> bool:
+    return bool(np.allclose(one.orientation, other.orientation, rtol=0, atol=ORIENTATION_TOLERANCE))

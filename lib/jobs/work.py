@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from lesionlabel.jobs.database import JobError
 from lesionlabel.jobs.jobs import Jobs
 from lesionlabel.jobs.journal import Journal
-from lesionlabel.lesions.errors import places
+from lesionlabel.lesions.errors import places, without_uids
 from lesionlabel.settings import Settings
 from lesionlabel.training.hooks import TOLD, Progress, ShouldStop
 
@@ -104,8 +104,8 @@ class Work:
         return JobError(kind, self.in_words(error))
 
     def in_words(self, error: Exception) -> str:
-        """The text of an error of ours; files are named without the folders they lie in."""
+        """The text of an error of ours; files are named without the folders they lie in, and not after a UID."""
         text = str(error)
         for folder in sorted({str(self.settings.home), str(self.settings.home.resolve())}, key=len, reverse=True):
             text = text.replace(f"{folder}/", "")
-        return FOLDERS.sub("", text)
+        return without_uids(FOLDERS.sub("", text))

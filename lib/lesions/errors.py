@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from pathlib import Path
 
@@ -60,6 +61,15 @@ class PacsError(RuntimeError):
 
 class PacsFaultError(PacsError):
     """The PACS fails at what it was asked, as it does when a file that it needs for the answer is damaged or missing."""
+
+
+#: A DICOM UID, or what a file is called after one.
+UID = re.compile(r"[0-9][0-9.]{8,}[0-9](?:\.[a-z]{2,4}\b)*")
+
+
+def without_uids(text: str) -> str:
+    """The text as it may be logged and shown: UIDs, and files that are called after one, are not named."""
+    return UID.sub("(UID)", text)
 
 
 def places(error: BaseException) -> str:

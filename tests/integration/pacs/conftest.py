@@ -171,3 +171,14 @@ def uploaded(orthanc, tiny_series, tmp_path) -> Callable[[int], list[str]]:
         return uids
 
     return upload
+
+
+@pytest.fixture
+def five_series(new_orthanc, tiny_series, tmp_path) -> tuple[Any, list[str]]:
+    """An Orthanc of our own, which may be damaged, and the Series Instance UIDs of the CT series on it."""
+    own = new_orthanc()
+    uids = []
+    for number in range(5):
+        uids.append(tiny_series(tmp_path / str(number) / "dicom", slices=4, side=32)[1])
+        own.add(tmp_path / str(number) / "dicom")
+    return own, uids

@@ -22,11 +22,11 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 class Server:
     """Lists what it holds: numbers of series, None for a result without UIDs. damaged: those that no answer can be made with.
 
-    before: called with the request's number before each answer. knows_offset: whether it heeds it.
+    before: called with the request's number before each answer. knows_offset: whether it heeds it. most: results of one answer.
     """
 
-    def __init__(self, held: list[int | None], damaged: set[int], *, knows_offset: bool = True) -> None:
-        self.held, self.damaged, self._knows_offset = held, damaged, knows_offset
+    def __init__(self, held: list[int | None], damaged: set[int], *, knows_offset: bool = True, most: int = 10_000) -> None:
+        self.held, self.damaged, self._knows_offset, self._most = held, damaged, knows_offset, most
         self.before: Callable[[int], None] = lambda _: None
         self.requests = 0
 
@@ -35,7 +35,7 @@ class Server:
             self.requests += 1
             self.before(self.requests)
             start = offset if self._knows_offset else 0
-            asked = self.held[start : start + limit]
+            asked = self.held[start : start + min(limit, self._most)]
             if self.damaged & set(asked):
                 raise PacsFaultError("status 400", passing=False)
             return [BLANK if one is None else {SERIES: {"vr": "UI", "Value": [f"1.{one}"]}} for one in asked]
@@ -79,6 +79,26 @@ def test_a_page_of_nothing_but_results_without_uids_does_not_end_the_list(monkey
     assert (uids(found), found.unreadable) == ({"1.1", "1.2", "1.3"}, 3)
 
 
+def test_a_page_s_worth_of_arrivals_cuts_no_list_short() -> None:
+    server = Server(list(range(300)), set(), most=100)
+
+    def arrive(request: int) -> None:
+        if request == 2:
+            server.held[:0] = range(1000, 1100)
+
+    server.before = arrive
+    assert uids(server.found()) >= {f"1.{n}" for n in range(300)}
+
+
+def test_a_list_that_must_be_whole_ends_at_the_first_that_cannot_be_read() -> None:
+    held: list[int | None] = [*range(300)]
+    assert find_all(Server(held, set()).page, whole=True).unreadable == 0
+    damaged = Server(held, set(range(40, 240)))
+    assert find_all(damaged.page, whole=True).unreadable == 1
+    assert damaged.requests < 40
+    assert find_all(Server([1, None, 2], set()).page, whole=True).unreadable == 1
+
+
 def test_beyond_all_measure_is_no_list() -> None:
     with pytest.raises(PacsError, match="Is a disk of it lost"):
         Server([None] * (MAX_UNREADABLE + 1), set()).found()
@@ -114,3 +134,19 @@ def test_trouble_that_outlasts_the_first_tries_calls_no_series_damaged() -> None
     server.before = fail
     found = server.found()
     assert (len(found.items), found.unreadable) == (6, 0)
+
+
+def test_trouble_that_lasts_is_told_as_such_and_calls_no_series_damaged() -> None:
+    """Whenever it begins while the list is read around a file that really is damaged."""
+    quiet = Server(list(range(50)), {40})
+    quiet.found()
+    for at in range(1, quiet.requests + 1):
+        server = Server(list(range(50)), {40})
+
+        def fail(request: int, at: int = at) -> None:
+            if request >= at:
+                raise PacsFaultError("status 500")
+
+        server.before = fail
+        with pytest.raises(PacsFaultError, match="status 500"):
+            server.found()
