@@ -1,4 +1,8 @@
-"""Simulated abdomens as small volumes without noise, from which many training scenes are cut."""
+"""Simulated abdomens as small volumes without noise, from which many training scenes are cut.
+
+Half of them are no abdomens but made up of random shapes with random densities, so that a network cannot lean on how the
+phantom's organs lie (domain randomisation, as in SynthSeg: Billot et al. 2023).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from lesionlabel.phantom.abdomen import draw_abdomen, paint_slice
 from lesionlabel.phantom.patient import ScanDensities, draw_densities
@@ -16,6 +21,8 @@ from lesionlabel.phantom.tubes import Tube, draw_tube, paint_tubes
 
 Floats = NDArray[np.floating[Any]]
 
+#: How often an abdomen is the phantom's.
+PHANTOMS_SHARE = 0.5
 #: Grid of the volumes in mm, and the box of the trunk that they hold (x, y, z).
 PIXEL_MM, SLICE_MM = 1.0, 2.0
 BOX_MM = ((-175.0, 175.0), (-130.0, 130.0), (-84.0, 94.0))
@@ -25,6 +32,14 @@ SMALL_VESSELS, SMALL_RADIUS_MM = (40, 260), 1.2
 UNEVEN_HU = (0.0, 6.0)
 #: HU brighter than the liver at which a point in it counts as vessel, and mm below the liver's surface that count as liver.
 VESSEL_HU, INSIDE_MM = 24.0, 3.0
+#: Made-up ones: voxels of the grid that random shapes are drawn on, as (z, y, x); sizes of the shapes in mm, SD of the smoothing;
+#: which share of the box is liver; how many tissues lie around it; the vessels' number, HU above the liver, and spread of radii.
+COARSE = (3, 4, 4)
+LIVER_MM, TISSUE_MM, UNEVEN_MM = (18.0, 40.0), (8.0, 30.0), (3.0, 20.0)
+LIVER_SHARE, MOST_TISSUES = (0.4, 0.8), 7
+VESSELS, VESSELS_HU, RADIUS_SPREAD = (40, 500), (35.0, 90.0), 0.85
+#: HU of what may lie around the liver, each as likely: air, fat, water, muscle, organs, kidneys and vessels.
+TISSUES_HU = ((-900.0, -700.0), (-115.0, -80.0), (-5.0, 35.0), (40.0, 75.0), (75.0, 135.0), (135.0, 195.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +55,12 @@ class Anatomy:
 
 
 def draw_anatomy(rng: np.random.Generator) -> Anatomy:
-    """One abdomen, with more small vessels and unevenness than the phantom's patients have."""
+    """Any of both: the phantom's, or a made-up one."""
+    return draw_phantoms(rng) if rng.random() < PHANTOMS_SHARE else draw_made_up(rng)
+
+
+def draw_phantoms(rng: np.random.Generator) -> Anatomy:
+    """One abdomen of the phantom, with more small vessels and unevenness than the phantom's patients have."""
     densities = draw_densities(rng, PRESETS["sharp"])
     abdomen = draw_abdomen(rng, densities)
     (left, right), (top, bottom), (low, high) = BOX_MM
@@ -65,3 +85,46 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
         hu[k] = np.rint(picture)
         depth[k] = np.clip(np.rint(painted.liver), -100, 100)
     return Anatomy(hu, depth, densities)
+
+
+def draw_made_up(rng: np.random.Generator) -> Anatomy:
+    """Liver of any outline, of which nothing but its density is the phantom's, with vessels in it and tissues around."""
+    densities = draw_densities(rng, PRESETS["sharp"])
+    (left, right), (top, bottom), (low, high) = BOX_MM
+    x, y = np.meshgrid(np.arange(left, right, PIXEL_MM, dtype=np.float32), np.arange(top, bottom, PIXEL_MM, dtype=np.float32))
+    heights = np.arange(low, high, SLICE_MM)
+    shape = (len(heights), *x.shape)
+    outline = _draw_field(rng, shape, rng.uniform(*LIVER_MM))
+    liver = outline > np.quantile(outline, 1 - rng.uniform(*LIVER_SHARE))
+    spacing = (COARSE[0] * SLICE_MM, COARSE[1] * PIXEL_MM, COARSE[2] * PIXEL_MM)
+    depth = _finer(ndimage.distance_transform_edt(liver, spacing) - ndimage.distance_transform_edt(~liver, spacing), shape)
+    tissue = _finer(_draw_field(rng, shape, rng.uniform(*TISSUE_MM)), shape)
+    limits = np.quantile(tissue[::4, ::8, ::8], np.sort(rng.uniform(0, 1, int(rng.integers(1, MOST_TISSUES)))))
+    around = [rng.uniform(*TISSUES_HU[int(rng.integers(len(TISSUES_HU)))]) for _ in range(len(limits) + 1)]
+    uneven = _finer(_draw_field(rng, shape, rng.uniform(*UNEVEN_MM)), shape) * rng.uniform(*UNEVEN_HU)
+    hu = np.where(depth > 0, densities.liver + uneven, np.array(around)[np.digitize(tissue, limits)]).astype(np.float32)
+    blur = densities.edge_mm
+    ndimage.gaussian_filter(hu, (blur / SLICE_MM, blur / PIXEL_MM, blur / PIXEL_MM), output=hu, truncate=3)
+    brightness = densities.liver + rng.uniform(*VESSELS_HU)
+    vessels: list[Tube] = []
+    for _ in range(int(rng.integers(*VESSELS))):
+        start = np.array([rng.uniform(left, right), rng.uniform(top, bottom), rng.uniform(low, high)])
+        radius = float(np.clip(SMALL_RADIUS_MM * np.exp(rng.normal(0, RADIUS_SPREAD)), 0.6, 9.0))
+        vessels += draw_tube(rng, start, radius, brightness + rng.normal(0, 8))
+    for k, z in enumerate(heights.tolist()):
+        paint_tubes(hu[k], x, y, z, vessels, blur, within=np.clip(depth[k] / 2, 0, 1))
+    return Anatomy(np.rint(hu).astype(np.int16), np.clip(np.rint(depth), -100, 100).astype(np.int8), densities)
+
+
+def _draw_field(rng: np.random.Generator, shape: tuple[int, ...], smooth_mm: float) -> NDArray[np.float32]:
+    """A smooth random field of SD 1 over the volume, on the coarse grid."""
+    noise = rng.standard_normal([-(-size // step) for size, step in zip(shape, COARSE, strict=True)], dtype=np.float32)
+    sigma = [smooth_mm / (step * mm) for step, mm in zip(COARSE, (SLICE_MM, PIXEL_MM, PIXEL_MM), strict=True)]
+    field = np.asarray(ndimage.gaussian_filter(noise, sigma, mode="nearest"))
+    return (field - field.mean()) / field.std()
+
+
+def _finer(field: NDArray[np.floating[Any]], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """A coarse field on the volume's own grid."""
+    finer = ndimage.zoom(field.astype(np.float32), COARSE, order=1, grid_mode=True, mode="nearest")
+    return finer[: shape[0], : shape[1], : shape[2]]

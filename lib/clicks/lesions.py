@@ -26,24 +26,30 @@ DIAMETERS_MM = (9.0, 115.0)
 #: has, or dead tissue beside the middle), most of them, and how often they share the lesion's shape.
 PHANTOM_SHARE, LOBES_SHARE = 0.25, 0.35
 LAYERS_SHARE, MOST_LAYERS, CONCENTRIC_SHARE = 0.5, 3, 0.6
-#: Density against the liver in HU: least and most, and how often darker unless asked otherwise.
-CONTRAST_HU, DARKER_SHARE = (9.0, 105.0), 0.8
+#: Density against the liver in HU: least and most, and how often darker.
+CONTRAST_HU, DARKER_SHARE = (9.0, 105.0), 0.65
 RIM_SHARE, CORE_SHARE, SPOTS_SHARE = 0.4, 0.3, 0.4
 #: A rim differs from the liver by at least this, and a layer from what lies around it, within what tissue has.
 LEAST_RIM_HU, LEAST_LAYER_HU = 10.0, 12.0
 #: How often the inside is uneven on its own account, not in proportion to its contrast, and by how much (SD in HU).
 MOSAIC_SHARE, MOSAIC_SD = 0.4, (3.0, 28.0)
+#: How often its density goes over into the liver's towards the edge, over which share of the diameter, and what is left of its
+#: contrast at the edge in HU.
+FADE_SHARE, FADE_REACH, FADE_LEFT_HU = 0.35, (0.08, 0.4), (6.0, 25.0)
 
 
 @dataclass(frozen=True, eq=False)
 class DrawnLesion:
     """bodies: what the lesion is made of, each painted over the ones before. offsets: (x, y, z) of each in mm from its middle.
 
-    What lies in any of them belongs to the lesion.
+    What lies in any of them belongs to the lesion. fade_mm: from so deep inside to the edge its contrast goes down to the share
+    fade_left; 0 for a lesion that does not fade.
     """
 
     bodies: tuple[SimulatedLesion, ...]
     offsets: tuple[tuple[float, float, float], ...]
+    fade_mm: float = 0.0
+    fade_left: float = 1.0
 
     @property
     def diameter_mm(self) -> float:
@@ -60,27 +66,35 @@ class DrawnLesion:
 
     def paint(self, hu: Floats, x: Floats, y: Floats, z: float, blur_mm: float) -> Floats:
         """The picture hu with the lesion; x, y, z in mm from its middle."""
+        painted = hu
         for body, (ox, oy, oz) in zip(self.bodies, self.offsets, strict=True):
-            hu = paint_lesion(hu, x - ox, y - oy, z - oz, body, blur_mm)
-        return hu
+            painted = paint_lesion(painted, x - ox, y - oy, z - oz, body, blur_mm)
+        if not self.fade_mm:
+            return painted
+        kept = self.fade_left + (1 - self.fade_left) * np.clip(self._depth(x, y, z) / self.fade_mm, 0, 1)
+        return hu + kept * (painted - hu)
 
     def contains(self, x: Floats, y: Floats, z: float) -> NDArray[np.bool_]:
         """Whether points, in mm from its middle, lie in the lesion."""
-        inside = np.zeros(x.shape, dtype=bool)
+        return np.asarray(self._depth(x, y, z) >= 0)
+
+    def _depth(self, x: Floats, y: Floats, z: float) -> Floats:
+        """How far inside the lesion points lie in mm, along the line from its bodies' middles; negative outside."""
+        depths = []
         for body, (ox, oy, oz) in zip(self.bodies, self.offsets, strict=True):
             px, py, pz = x - ox, y - oy, z - oz
             length = np.maximum(np.sqrt(px * px + py * py + pz * pz), 1e-6)
-            inside |= length <= body.shape.radius(px / length, py / length, np.full_like(px, pz) / length)
-        return inside
+            depths.append(body.shape.radius(px / length, py / length, np.full_like(px, pz) / length) - length)
+        return np.max(depths, axis=0)
 
 
-def draw_any_lesion(rng: np.random.Generator, densities: ScanDensities, darker_share: float = DARKER_SHARE) -> DrawnLesion:
-    """One lesion of any look and size. darker_share: how often it is darker than the liver, where it is not the phantom's."""
+def draw_any_lesion(rng: np.random.Generator, densities: ScanDensities) -> DrawnLesion:
+    """One lesion of any look and size."""
     diameter = float(np.exp(rng.uniform(*np.log(DIAMETERS_MM))))
     if rng.random() < PHANTOM_SHARE:
         label, variant = str(rng.choice(DRAWN_CLASSES)), str(rng.choice(list(VARIANTS)))
         return DrawnLesion((draw_lesion(rng, label, diameter, densities, VARIANTS[variant]),), ((0.0, 0.0, 0.0),))
-    first = _draw_varied(rng, diameter, densities, darker_share)
+    first = _draw_varied(rng, diameter, densities)
     bodies, offsets = [first], [(0.0, 0.0, 0.0)]
     if rng.random() < LOBES_SHARE:
         smaller = diameter * rng.uniform(0.45, 0.9)
@@ -94,7 +108,14 @@ def draw_any_lesion(rng: np.random.Generator, densities: ScanDensities, darker_s
         for layer, offset in _draw_layers(rng, first, densities):
             bodies.append(layer)
             offsets.append(offset)
-    return DrawnLesion(tuple(bodies), tuple(offsets))
+    fade_mm, left = _draw_fade(rng, first, densities) if rng.random() < FADE_SHARE else (0.0, 1.0)
+    return DrawnLesion(tuple(bodies), tuple(offsets), fade_mm, left)
+
+
+def _draw_fade(rng: np.random.Generator, first: SimulatedLesion, densities: ScanDensities) -> tuple[float, float]:
+    """Over how many mm its contrast goes down, and to which share of it; a faint lesion does not fade."""
+    left = rng.uniform(*FADE_LEFT_HU) / abs(first.body - densities.liver)
+    return (rng.uniform(*FADE_REACH) * first.diameter_mm, left) if left < 0.75 else (0.0, 1.0)
 
 
 def _away(rng: np.random.Generator, distance_mm: float, flat: float) -> tuple[float, float, float]:
@@ -141,10 +162,10 @@ def _scaled(shape: Shape, share: float) -> Shape:
     return replace(shape, axes=shape.axes / share)
 
 
-def _draw_varied(rng: np.random.Generator, diameter: float, densities: ScanDensities, darker_share: float) -> SimulatedLesion:
+def _draw_varied(rng: np.random.Generator, diameter: float, densities: ScanDensities) -> SimulatedLesion:
     low, high = CONTRAST_HU
     contrast = low * (high / low) ** rng.random()
-    body = densities.liver + (-contrast if rng.random() < darker_share else 0.75 * contrast)
+    body = densities.liver + (-contrast if rng.random() < DARKER_SHARE else 0.75 * contrast)
     shape = draw_shape(rng, diameter, rng.uniform(0.01, 0.16))
     has_core = rng.random() < CORE_SHARE
     inside_sd = rng.uniform(*MOSAIC_SD) if rng.random() < MOSAIC_SHARE else rng.uniform(0.0, 0.35) * min(contrast, 60.0)

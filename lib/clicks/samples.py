@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from lesionlabel.clicks.anatomy import draw_anatomy
-from lesionlabel.clicks.lesions import DARKER_SHARE
 from lesionlabel.clicks.scenes import HALF_MM, Scene, draw_scene
 from lesionlabel.lesions.window import SIDE, Frame, cut_slab
 
@@ -20,6 +19,8 @@ ANYWHERE, FITTED = 2, 2
 PIXELS_MM, FITTED_SIDES = (0.45, 2.4), (1.45, 3.4)
 #: How far a fitted window is off the lesion's middle, SD in diameters.
 OFF_SHARE = 0.12
+#: How often the window of a click elsewhere is off, too, and how far, SD in sides of the window.
+ELSEWHERE_OFF_SHARE, ELSEWHERE_OFF = 0.5, 0.15
 #: Clicks elsewhere lie this near to the scene's middle, so that not much of a window lies outside of it.
 ELSEWHERE_MM = 75.0
 #: Points across each pixel at which the truth is asked, so that the mask says how much of the pixel is lesion.
@@ -42,16 +43,13 @@ class Samples:
         return len(self.kinds)
 
 
-def draw_samples(numbers: Iterable[int], seed: int, scenes_each: int, darker_share: float = DARKER_SHARE) -> Samples:
-    """Samples from the simulated abdomens of those numbers; number n is the same for a seed whichever others there are.
-
-    darker_share: as in draw_any_lesion.
-    """
+def draw_samples(numbers: Iterable[int], seed: int, scenes_each: int) -> Samples:
+    """Samples from the simulated abdomens of those numbers; number n is the same for a seed whichever others there are."""
     drawn: list[Samples] = []
     for number in numbers:
         rng = stream_of(seed, number)
         anatomy = draw_anatomy(rng)
-        drawn += [_of_scene(rng, draw_scene(rng, anatomy, darker_share)) for _ in range(scenes_each)]
+        drawn += [_of_scene(rng, draw_scene(rng, anatomy)) for _ in range(scenes_each)]
     return join(drawn)
 
 
@@ -100,8 +98,10 @@ def _of_scene(rng: np.random.Generator, scene: Scene) -> Samples:
         y, x = np.nonzero((scene.kinds == kind) & near)
         if len(x):
             n = int(rng.integers(len(x)))
-            click = (float(x[n]), float(y[n]))
-            add(click, click, _draw_pixel(rng), kind)
+            click, pixel_mm = (float(x[n]), float(y[n])), _draw_pixel(rng)
+            off = np.clip(rng.normal(0, ELSEWHERE_OFF, 2), -0.4, 0.4) * SIDE * pixel_mm / mm
+            off *= rng.random() < ELSEWHERE_OFF_SHARE
+            add(click, (float(click[0] + off[0]), float(click[1] + off[1])), pixel_mm, kind)
     planes, masks, clicks, kinds, pixels_mm = zip(*found, strict=True)
     return Samples(
         np.stack(planes).astype(np.float16),

@@ -16,7 +16,7 @@ from scipy import ndimage
 from torch.nn import functional
 
 from lesionlabel.clicks.anatomy import BOX_MM, INSIDE_MM, PIXEL_MM, SLICE_MM, VESSEL_HU, Anatomy
-from lesionlabel.clicks.lesions import DARKER_SHARE, DrawnLesion, draw_any_lesion
+from lesionlabel.clicks.lesions import DrawnLesion, draw_any_lesion
 from lesionlabel.lesions.volume import Geometry, Volume
 from lesionlabel.phantom.texture import draw_noise_level, draw_waves
 
@@ -66,9 +66,9 @@ class Scene:
         return self.lesion.contains(x, y, self.height)
 
 
-def draw_scene(rng: np.random.Generator, anatomy: Anatomy, darker_share: float = DARKER_SHARE) -> Scene:
-    """A lesion somewhere in that liver, in a piece of a CT. darker_share: as in draw_any_lesion."""
-    lesion = draw_any_lesion(rng, anatomy.densities, darker_share)
+def draw_scene(rng: np.random.Generator, anatomy: Anatomy) -> Scene:
+    """A lesion somewhere in that liver, in a piece of a CT."""
+    lesion = draw_any_lesion(rng, anatomy.densities)
     pixel_mm = rng.uniform(*PIXELS_MM)
     slice_mm = rng.uniform(*SLICES_MM[rng.choice(3, p=SLICES_SHARE)])
     middle = _place(rng, anatomy, lesion)

@@ -71,12 +71,11 @@ class TrainedClickUNet:
 def train_click_unet(
     samples: Samples,
     config: ClickConfig,
-    start: ClickUNet | None = None,
     *,
     progress: Progress = no_progress,
     should_stop: ShouldStop = never_stop,
 ) -> TrainedClickUNet:
-    """Train on samples, from start's weights where it is given. Raises DivergedError, StoppedError.
+    """Train on samples. Raises DivergedError, StoppedError.
 
     The same seed gives the same weights on the same kind of CPU with the same number of threads.
     """
@@ -85,10 +84,7 @@ def train_click_unet(
     started = time.monotonic()
     device = pick_device(config.device)
     weights_seed, order_seed = (int(s) for s in np.random.SeedSequence(config.seed).generate_state(2))
-    network = ClickUNet(config.width, torch.Generator().manual_seed(weights_seed))
-    if start is not None:
-        network.load_state_dict(start.state_dict())
-    network = network.to(device)
+    network = ClickUNet(config.width, torch.Generator().manual_seed(weights_seed)).to(device)
     network = convert_conv2d_weight_memory_format(network, torch.channels_last)
     bfloat16 = has_fast_bfloat16(device)
     rng = np.random.default_rng(order_seed)
@@ -199,11 +195,14 @@ def _step(network: ClickUNet, batch: _Batch, rng: np.random.Generator) -> Tensor
             _correct(batch, found)
         network.train()
     logits, kinds = (answer.float() for answer in network(batch.windows()))
-    entropy = functional.binary_cross_entropy_with_logits(logits, batch.target)
+    # The outline is learned from lesions alone: it says where a lesion ends if there is one, whatever the other answer is.
+    lesion = (batch.kinds == 0).float()
+    entropy = functional.binary_cross_entropy_with_logits(logits, batch.target, reduction="none").mean((1, 2))
     found = torch.sigmoid(logits)
     overlap = (found * batch.target).sum((1, 2))
     dice = 1 - (2 * overlap + 4) / (found.sum((1, 2)) + batch.target.sum((1, 2)) + 4)
-    return entropy + dice.mean() + KIND_WEIGHT * functional.cross_entropy(kinds, batch.kinds)
+    outline = (lesion * (entropy + dice)).sum() / lesion.sum().clamp(min=1)
+    return outline + KIND_WEIGHT * functional.cross_entropy(kinds, batch.kinds)
 
 
 def _correct(batch: _Batch, found: Tensor) -> None:

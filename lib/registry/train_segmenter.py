@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from lesionlabel.clicks.lesions import DARKER_SHARE
 from lesionlabel.clicks.measure import measure_on_scenes
 from lesionlabel.clicks.samples import SEED_ABDOMENS, Samples, draw_samples, join
 from lesionlabel.clicks.segmenter import ClickSegmenter
@@ -25,27 +24,20 @@ from lesionlabel.training.hooks import Progress, ShouldStop, StoppedError, never
 
 @dataclass(frozen=True)
 class SegmenterRecipe:
-    """abdomens: simulated, with scenes each. measured: abdomens of another seed, measured_seed, that it is measured on.
-
-    balanced: the abdomens after those, for the second part of the training, where half of the varied lesions are brighter than
-    the liver: after the first alone, an even bright disk was taken for a vessel. second_epochs, second_rate: of that part.
-    """
+    """abdomens: simulated, with scenes each. measured: abdomens of another seed, measured_seed, that it is measured on."""
 
     abdomens: int = 80
     scenes_each: int = 72
-    balanced: int = 24
     measured: int = 12
     measured_scenes: int = 20
     seed: int = 1000
     measured_seed: int = 900
     training: ClickConfig = field(default_factory=ClickConfig)
-    second_epochs: int = 2
-    second_rate: float = 5e-4
 
     def __post_init__(self) -> None:
         trains, measures = (
             {seed + n // SEED_ABDOMENS for n in range(abdomens)}
-            for seed, abdomens in ((self.seed, self.abdomens + self.balanced), (self.measured_seed, self.measured))
+            for seed, abdomens in ((self.seed, self.abdomens), (self.measured_seed, self.measured))
         )
         if trains & measures:
             raise InputError(
@@ -65,62 +57,51 @@ def train_starter_segmenter(
 
     jobs: processes that draw scenes; the samples are the same for any number. Raises InputError, DivergedError, StoppedError.
     """
-    many, few = range(recipe.abdomens), range(recipe.abdomens, recipe.abdomens + recipe.balanced)
-    samples = _draw(recipe, many, DARKER_SHARE, jobs, part_of(progress, 0.0, 0.25, "scenes"), should_stop)
-    balanced = _draw(recipe, few, 0.5, jobs, part_of(progress, 0.25, 0.3, "scenes"), should_stop)
-    first = train_click_unet(samples, recipe.training, progress=part_of(progress, 0.3, 0.85, "training"), should_stop=should_stop)
-    second_part = replace(recipe.training, epochs=recipe.second_epochs, learning_rate=recipe.second_rate)
-    second = train_click_unet(
-        balanced, second_part, first.network, progress=part_of(progress, 0.85, 0.95, "training"), should_stop=should_stop
-    )
+    samples = _draw(recipe, jobs, part_of(progress, 0.0, 0.3, "scenes"), should_stop)
+    learning = part_of(progress, 0.3, 0.95, "training")
+    trained = train_click_unet(samples, recipe.training, progress=learning, should_stop=should_stop)
     progress(0.95, "measuring")
-    return _keep(folder, recipe, (samples, balanced), (first, second))
+    return _keep(folder, recipe, samples, trained)
 
 
-def _keep(
-    folder: Path, recipe: SegmenterRecipe, samples: tuple[Samples, Samples], trained: tuple[TrainedClickUNet, TrainedClickUNet]
-) -> SegmenterManifest:
+def _keep(folder: Path, recipe: SegmenterRecipe, samples: Samples, trained: TrainedClickUNet) -> SegmenterManifest:
     """Measure the network and write its bundle."""
-    first, second = trained
-    version = f"starter-{weights_digest(second.network)[:8]}"
+    version = f"starter-{weights_digest(trained.network)[:8]}"
     measured = measure_on_scenes(
-        ClickSegmenter(second.network, version), recipe.measured, recipe.measured_scenes, recipe.measured_seed
+        ClickSegmenter(trained.network, version), recipe.measured, recipe.measured_scenes, recipe.measured_seed
     )
     manifest = SegmenterManifest(
         version=version,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        class_counts={"lesion": (recipe.abdomens + recipe.balanced) * recipe.scenes_each},
+        class_counts={"lesion": recipe.abdomens * recipe.scenes_each},
         trained_on="phantom",
         patients=(),
         snapshot=_digest(samples),
-        config={**asdict(recipe), "training": first.record(), "second_part": second.record()},
+        config={**asdict(recipe), "training": trained.record()},
         seed=recipe.seed,
         code_version=code_version(),
         width=recipe.training.width,
         evaluation=measured.to_json(),
     )
-    return save_segmenter(folder, second.network, manifest, measured.to_text(), over=True)
+    return save_segmenter(folder, trained.network, manifest, measured.to_text(), over=True)
 
 
-def _draw(
-    recipe: SegmenterRecipe, numbers: range, darker_share: float, jobs: int, progress: Progress, should_stop: ShouldStop
-) -> Samples:
-    draw = partial(draw_samples, seed=recipe.seed, scenes_each=recipe.scenes_each, darker_share=darker_share)
+def _draw(recipe: SegmenterRecipe, jobs: int, progress: Progress, should_stop: ShouldStop) -> Samples:
+    draw = partial(draw_samples, seed=recipe.seed, scenes_each=recipe.scenes_each)
     parts = []
     with ProcessPoolExecutor(jobs, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        waiting = [pool.submit(draw, range(n, n + 1)) for n in numbers]
+        waiting = [pool.submit(draw, range(n, n + 1)) for n in range(recipe.abdomens)]
         for number, part in enumerate(waiting, start=1):
             if should_stop():
                 pool.shutdown(cancel_futures=True)
                 raise StoppedError("The drawing of scenes was stopped; nothing of it is kept.")
             parts.append(part.result())
-            progress(number / len(numbers), f"abdomen {number} of {len(numbers)}")
+            progress(number / recipe.abdomens, f"abdomen {number} of {recipe.abdomens}")
     return join(parts)
 
 
-def _digest(samples: tuple[Samples, ...]) -> str:
+def _digest(samples: Samples) -> str:
     digest = hashlib.sha256()
-    for one in samples:
-        for part in fields(one):
-            digest.update(getattr(one, part.name).tobytes())
+    for part in fields(samples):
+        digest.update(getattr(samples, part.name).tobytes())
     return digest.hexdigest()

@@ -24,8 +24,7 @@ def test_it_has_seen_no_patient_and_its_card_has_its_figures():
     assert "says nothing about patients" in card
     assert set(manifest.evaluation["dice"]) == {f"{low:.0f}-{high:.0f} mm" for low, high in BANDS_MM}
     assert len(manifest.snapshot) == 64
-    abdomens = manifest.config["abdomens"] + manifest.config["balanced"]
-    assert abdomens * manifest.config["scenes_each"] == manifest.class_counts["lesion"]
+    assert manifest.config["abdomens"] * manifest.config["scenes_each"] == manifest.class_counts["lesion"]
     for band, figures in manifest.evaluation["dice"].items():
         [row] = [line for line in card.splitlines() if line.startswith(f"| {band.replace('-', '–')} | {figures['clicks']} | ")]
         assert float(row.split("|")[3]) == pytest.approx(figures["median_dice"], abs=0.006)
@@ -50,11 +49,10 @@ def test_none_is_made_up_where_there_is_none(tmp_path):
 
 def test_its_one_command_makes_a_bundle_that_loads_and_says_how_it_was_measured(tmp_path):
     training = ClickConfig(epochs=1, batch=4, width=6, device="cpu")
-    tiny = SegmenterRecipe(abdomens=1, balanced=1, scenes_each=2, measured=1, measured_scenes=2, training=training)
+    tiny = SegmenterRecipe(abdomens=1, scenes_each=2, measured=1, measured_scenes=2, training=training)
     manifest = train_starter_segmenter(tmp_path / "segmenter", tiny)
     assert load_segmenter(tmp_path / "segmenter").version == manifest.version
     assert manifest.config["training"]["steps"] >= 1
-    assert manifest.config["second_part"]["learning_rate"] < manifest.config["training"]["learning_rate"]
     said = manifest.evaluation["said"]
     assert {entry["there"] for entry in said} <= {"lesion", "vessel", "liver", "outside the liver"}
     assert 2 <= sum(entry["clicks"] for entry in said) <= 8
