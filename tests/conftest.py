@@ -186,9 +186,10 @@ class Orthanc:
                 path.write_bytes(bytes(len(content)) if how == "zeros" else content[:-600])
         self.start()
 
-    def remove(self, series_uid: str) -> None:
-        for found in self.ask("POST", "/tools/lookup", series_uid.encode()):
-            if found["Type"] == "Series":
+    def remove(self, uid: str) -> None:
+        """Delete a series or an instance."""
+        for found in self.ask("POST", "/tools/lookup", uid.encode()):
+            if found["Type"] in ("Series", "Instance"):
                 self.ask("DELETE", found["Path"])
 
 

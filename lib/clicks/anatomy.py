@@ -44,7 +44,8 @@ TISSUES_HU = ((-900.0, -700.0), (-115.0, -80.0), (-5.0, 35.0), (40.0, 75.0), (75
 
 @dataclass(frozen=True, eq=False)
 class Anatomy:
-    """hu: (slices, rows, columns) int16 without noise. depth: mm below the liver's surface, int8, negative outside.
+    """hu: (slices, rows, columns) int16 without noise. depth: mm below the liver's surface, int8, negative outside; in a made-up
+    liver up to half a voxel of its coarse grid more, on both sides.
 
     Voxel (k, j, i) lies at (x, y, z) = BOX_MM's lower corner + (i · PIXEL_MM, j · PIXEL_MM, k · SLICE_MM).
     """

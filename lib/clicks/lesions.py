@@ -33,8 +33,8 @@ RIM_SHARE, CORE_SHARE, SPOTS_SHARE = 0.4, 0.3, 0.4
 LEAST_RIM_HU, LEAST_LAYER_HU = 10.0, 12.0
 #: How often the inside is uneven on its own account, not in proportion to its contrast, and by how much (SD in HU).
 MOSAIC_SHARE, MOSAIC_SD = 0.4, (3.0, 28.0)
-#: How often its density goes over into the liver's towards the edge, over which share of the diameter, and what is left of its
-#: contrast at the edge in HU.
+#: How often its density goes over into the liver's towards the edge, unless it is faint; over which share of the diameter; and
+#: what is left of its body's contrast at the edge in HU. All of its contrast goes down by that share.
 FADE_SHARE, FADE_REACH, FADE_LEFT_HU = 0.35, (0.08, 0.4), (6.0, 25.0)
 
 

@@ -23,7 +23,7 @@ OFF_SHARE = 0.12
 ENDED, ENDED_RADII, ENDED_SHARE = 3, 0.5, (0.3, 0.9)
 #: How often the window of a click elsewhere is off, too, and how far, SD in sides of the window.
 ELSEWHERE_OFF_SHARE, ELSEWHERE_OFF = 0.5, 0.15
-#: Clicks elsewhere lie this near to the scene's middle, so that not much of a window lies outside of it.
+#: Clicks elsewhere lie this near to the scene's middle, so that most of a window lies inside it.
 ELSEWHERE_MM = 75.0
 #: Points across each pixel at which the truth is asked, so that the mask says how much of the pixel is lesion.
 ACROSS = 2
@@ -51,7 +51,11 @@ def draw_samples(numbers: Iterable[int], seed: int, scenes_each: int) -> Samples
     for number in numbers:
         rng = stream_of(seed, number)
         anatomy = draw_anatomy(rng)
-        drawn += [_of_scene(rng, draw_scene(rng, anatomy)) for _ in range(scenes_each)]
+        for _ in range(scenes_each):
+            # A scene may hold nothing to click on, as where all is air.
+            while (samples := _of_scene(rng, draw_scene(rng, anatomy))) is None:
+                continue
+            drawn.append(samples)
     return join(drawn)
 
 
@@ -64,7 +68,7 @@ def join(parts: list[Samples]) -> Samples:
     return Samples(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Samples)))
 
 
-def _of_scene(rng: np.random.Generator, scene: Scene) -> Samples:
+def _of_scene(rng: np.random.Generator, scene: Scene) -> Samples | None:
     _, rows, columns = scene.volume.geometry.shape
     mm = scene.volume.geometry.pixel_mm
     slab = cut_slab(scene.volume, (columns // 2, rows // 2), scene.slice_index, HALF_MM + 2)
@@ -114,6 +118,8 @@ def _of_scene(rng: np.random.Generator, scene: Scene) -> Samples:
             off = np.clip(rng.normal(0, ELSEWHERE_OFF, 2), -0.4, 0.4) * SIDE * pixel_mm / mm
             off *= rng.random() < ELSEWHERE_OFF_SHARE
             add(click, (float(click[0] + off[0]), float(click[1] + off[1])), pixel_mm, kind)
+    if not found:
+        return None
     planes, masks, clicks, kinds, pixels_mm = zip(*found, strict=True)
     return Samples(
         np.stack(planes).astype(np.float16),

@@ -37,7 +37,7 @@ BESIDE_SHARE, MOST_BESIDE, TOUCHING_SHARE = 0.4, 3, 0.4
 FIELD_HU, FIELD_MM = (0.0, 6.0), (50.0, 250.0)
 #: Within this many HU of its mean the liver's inside is liver; so much darker without a lesion it is another organ or fat.
 LIKE_LIVER_HU, OTHER_ORGAN_HU = 22.0, 45.0
-#: How often the lesion ends just above or below the middle slice, and how far away at most, in mm beyond a slice.
+#: How often the lesion ends above or below the middle slice: half a slice to one and a half away, and up to so many mm more.
 MISSED_SHARE, MISSED_MM = 0.12, 5.0
 #: How deep below the liver's surface a lesion's middle lies at least, in its radii: range.
 DEPTH_SHARE = (0.2, 1.0)

@@ -51,7 +51,7 @@ class _Found:
 
     @property
     def expected_dice(self) -> float:
-        """The Dice that the mask has on average if the probabilities hold: they are all that is known about the truth."""
+        """The Dice that the mask has on average if a lesion was clicked and the probabilities hold."""
         p = self.probabilities
         return float(2 * p[self.mask].sum() / max(self.mask.sum() + p[p > 0.02].sum(), 1e-6))
 
@@ -116,7 +116,8 @@ class ClickSegmenter:
         if whole:
             for way in (-1, 1):
                 contours |= self._follow(volume, clicks, found, k, way)
-        # Where the reader does not insist, it may be no lesion at all.
+        # Where the reader does not insist, it may be no lesion at all. Where he does, his word is taken: further clicks were only
+        # ever seen on lesions.
         confidence = found.expected_dice * (1.0 if meant else float(kind[0]))
         return Segmented(tuple(contours[n] for n in sorted(contours)), k, confidence)
 

@@ -28,7 +28,8 @@ FURTHER_SHARE, MOST_FURTHER = 0.25, 2
 CORRECTED_SHARE, MOST_CORRECTIONS = 0.5, 3
 #: Weight of the loss for what lies under the click.
 KIND_WEIGHT = 0.25
-#: How often a window gets further unevenness, over how many cells along its side, and its most SD in the network's units.
+#: How often a window gets further unevenness, of how many cells along its side (from, to less than), and its most SD in the
+#: network's units.
 TEXTURE_SHARE, TEXTURE_CELLS, TEXTURE_SD = 0.5, (3, 32), 0.15
 LOOK_EVERY = 50
 
@@ -189,7 +190,7 @@ def _draw_batch(samples: Samples, chosen: np.ndarray, rng: np.random.Generator, 
 
 
 def _texture(n: int, side: int, rng: np.random.Generator) -> np.ndarray:
-    """Random unevenness for n windows, (n, 1, side, side): of one size each, from a few pixels to a window."""
+    """Random unevenness for n windows, (n, 1, side, side): of one size each, from 3 pixels to a third of the window."""
     field = np.zeros((n, 1, side, side), np.float32)
     for i in np.flatnonzero(rng.random(n) < TEXTURE_SHARE):
         cells = int(rng.integers(*TEXTURE_CELLS))

@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from lesionlabel.datastore.pacs_listing import PacsListing
-from lesionlabel.imaging.dicom import read_dataset
+from lesionlabel.imaging.dicom import read_owner
 from lesionlabel.imaging.dicomweb import DicomWeb
 from lesionlabel.imaging.identity import Identity
 from lesionlabel.imaging.importer import series_info_of
@@ -25,9 +25,8 @@ from lesionlabel.imaging.same_voxels import voxels_digest
 from lesionlabel.imaging.series import find_series, load_series
 from lesionlabel.imaging.sidecar import Sidecar, read_sidecar, sidecar_path, write_sidecar
 from lesionlabel.imaging.synthetic_register import SyntheticRegister
-from lesionlabel.imaging.synthetic_tags import MARK_TAGS, is_generated, is_synthetic
 from lesionlabel.lesions.cohort import PHANTOM_PREFIX
-from lesionlabel.lesions.errors import InputError, IntegrityError, NotFoundError, PacsError, places, without_uids
+from lesionlabel.lesions.errors import InputError, IntegrityError, NotFoundError, PacsError, PacsFaultError, places, without_uids
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +39,9 @@ ABANDONED_S = 24 * 3600.0
 AT_ONCE = 2
 #: In a sidecar's source: how many instances the PACS listed when it was fetched, None where it did not say.
 INSTANCES = "pacs_instances"
-#: What says whose a file is: one series has one of each.
-WHOSE = ("PatientID", "IssuerOfPatientID", "StudyInstanceUID")
+#: The PACS is not asked again for so long about a copy that it could not give again.
+ASKED_AGAIN_S = 900.0
+MIXED = "The series cannot be used. Its files say that they are of several patients or studies."
 
 
 class PacsImages:
@@ -69,6 +69,8 @@ class PacsImages:
         self._works: dict[str, Future[Path]] = {}
         self._lock = threading.Lock()
         self._slots = threading.Semaphore(AT_ONCE)
+        self._evicting = threading.Lock()
+        self._not_before: dict[str, float] = {}
         self._staging.mkdir(parents=True, exist_ok=True)
         for left in self._staging.iterdir():
             if left.is_dir() and time.time() - left.stat().st_mtime > ABANDONED_S:
@@ -122,6 +124,12 @@ class PacsImages:
         finally:
             with self._lock:
                 del self._works[uid]
+        if work.exception() is None:
+            # Who asked has the answer already, as this asks the PACS.
+            try:
+                self._evict(uid)
+            except Exception as error:
+                logger.warning("Copies of the PACS's series could not make room for others: %s", places(error))
 
     def _fetch(self, uid: str) -> Path:
         target, staging = self._folder / f"{uid}{EXTENSION}", self._staging / uid
@@ -147,7 +155,6 @@ class PacsImages:
             raise PacsError(
                 f"The series could not be written here ({free:.1f} GiB free in LESIONLABEL_HOME). Make room; what came is kept."
             ) from None
-        self._evict(uid)
         return target
 
     def _put(self, uid: str, slices: list[Path], listed: int | None, target: Path) -> None:
@@ -157,6 +164,8 @@ class PacsImages:
         found, refused = find_series(slices, staging)
         # OHIF shows them all the same, and its outlines count the slices.
         lacking = [one.reason for one in refused if one.may_be_slice]
+        if len(found) > 1:
+            raise InputError(MIXED)
         if not found:
             why = lacking or [one.reason for one in refused]
             raise InputError(f"The series cannot be used. {why[0]}")
@@ -199,24 +208,27 @@ class PacsImages:
     def _evict(self, fetched: str) -> None:
         """Remove what was used longest ago until the rest fits.
 
-        Never what is labelled, gone from the PACS or not readable there, or may be in work.
+        Never what is labelled, gone from the PACS or not whole there, or may be in work.
         """
-        found = []
-        for path in self._folder.glob(f"[!.]*{EXTENSION}"):
-            try:
-                stat = path.stat()
-            except FileNotFoundError:
-                continue
-            found.append((stat.st_atime, stat.st_size, path))
-        total = sum(size for _, size, _ in found)
-        for used, size, path in sorted(found):
-            if total <= self._budget:
-                return
-            uid = path.name.removesuffix(EXTENSION)
-            in_use = uid == fetched or time.time() - used <= AT_WORK_S
-            if not in_use and not self._is_labelled(uid) and self._can_be_had_again(uid):
-                path.unlink(missing_ok=True)
-                total -= size
+        with self._evicting:
+            total, copies = 0, []
+            for path in self._folder.glob(f"[!.]*{EXTENSION}"):
+                with suppress(FileNotFoundError):
+                    stat = path.stat()
+                    total += stat.st_size
+                    copies.append((stat.st_atime, stat.st_size, path))
+            for _, size, path in sorted(copies):
+                if total <= self._budget:
+                    return
+                uid = path.name.removesuffix(EXTENSION)
+                try:
+                    # Looked at again once the PACS has answered, which can take a while.
+                    if uid != fetched and self._may_go(uid, path) and self._can_be_had_again(uid) and self._may_go(uid, path):
+                        path.unlink(missing_ok=True)
+                        total -= size
+                except PacsError:
+                    logger.info("The PACS does not answer, so that no copy of a series makes room for others just now.")
+                    return
         if total > self._budget:
             logger.warning(
                 "The series in use, those with labels and those that the PACS cannot give again need %.1f GiB, more than "
@@ -224,30 +236,46 @@ class PacsImages:
                 total / 2**30,
             )
 
+    def _may_go(self, uid: str, path: Path) -> bool:
+        """Whether nobody needs the copy here: it is not labelled, nor in work."""
+        with suppress(FileNotFoundError):
+            return time.time() - path.stat().st_atime > AT_WORK_S and not self._is_labelled(uid)
+        return False
+
     def _can_be_had_again(self, uid: str) -> bool:
-        """Whether the PACS lists every slice just now: its list of series does not show what was damaged since."""
+        """Whether the PACS lists every slice that the copy has: its list of series does not show what was damaged since.
+
+        Asked once in a while only. That it can also read them is more than a list says. Raises PacsError where it is away.
+        """
         listed = self._listing.series.get(uid)
-        if listed is None or not listed.readable:
+        if listed is None or not listed.readable or time.monotonic() < self._not_before.get(uid, 0.0):
             return False
         try:
-            return bool(self._client.instances(listed.study_uid, uid))
-        except PacsError:
-            return False
+            there = self._client.instances(listed.study_uid, uid)
+        except PacsError as error:
+            if error.passing and not isinstance(error, PacsFaultError):
+                raise
+            there = []
+        if set(read_sidecar(self._folder, uid).source.get("sop_instance_uids", [])) <= set(there):
+            return bool(there)
+        self._not_before[uid] = time.monotonic() + ASKED_AGAIN_S
+        return False
 
 
 def _one_patients(slices: list[Path]) -> bool:
     """Whether any file of a series is marked as synthetic, also one that is no slice.
 
-    Raises InputError if they are not one patient's. What cannot be read is refused elsewhere.
+    Raises InputError if they are not one patient's. What cannot be read, and what a picture does not say, is not held against it.
     """
-    whose, marked = set[tuple[str, ...]](), False
+    said, marked = (set[str](), set[str](), set[str]()), False
     for path in slices:
         with suppress(InputError):
-            header = read_dataset(path, [*WHOSE, *MARK_TAGS])
-            whose.add(tuple(str(header.get(keyword) or "").strip() for keyword in WHOSE))
-            marked = marked or is_synthetic(header) or is_generated(header)
-    if len(whose) > 1:
-        raise InputError("The series cannot be used. Its files say that they are of several patients or studies.")
+            owner, mark = read_owner(path)
+            marked = marked or mark
+            for values, value in zip(said, owner, strict=True):
+                values.add(value)
+    if any(len(values - {""}) > 1 for values in said):
+        raise InputError(MIXED)
     return marked
 
 

@@ -126,6 +126,20 @@ def _lacks_preamble(path: Path) -> bool:
     return len(start) == 8 and start[:2] in (b"\x02\x00", b"\x08\x00") and start[3] == 0
 
 
+def read_owner(path: Path) -> tuple[tuple[str, str, str], bool]:
+    """(Patient ID, its issuer, Study Instance UID) of any DICOM file, "" for what it does not say, and whether it is marked as
+    synthetic. Raises InputError where it cannot be read."""
+    header = read_dataset(path, ["PatientID", "IssuerOfPatientID", "StudyInstanceUID", *MARK_TAGS])
+    with quiet_pydicom():
+        try:
+            patient, issuer, study = (
+                str(header.get(keyword) or "").strip() for keyword in ("PatientID", "IssuerOfPatientID", "StudyInstanceUID")
+            )
+            return (patient, issuer, study), is_synthetic(header) or is_generated(header)
+        except UNREADABLE as error:
+            raise InputError(f"The DICOM header is damaged or cut short ({type(error).__name__}).") from error
+
+
 def read_header(path: Path, *, eight_bit: bool = False) -> SliceHeader:
     """The header of a CT slice. eight_bit: for masks, which are stored as pictures of one byte.
 
@@ -165,7 +179,7 @@ def _check_kind(header: FileDataset, eight_bit: bool) -> None:
         raise NotCTError("It is a projection (MIP or rendering); its densities are not those of a slice.")
     if int(header.get("NumberOfFrames") or 1) != 1:
         raise NotCTError(f"It holds {header.NumberOfFrames} frames; only CT series of one file a slice are imported.")
-    if not header.PhotometricInterpretation:
+    if not header.get("PhotometricInterpretation"):
         raise InputError("Its header lacks PhotometricInterpretation.")
     if int(header.SamplesPerPixel) != 1 or str(header.PhotometricInterpretation) != "MONOCHROME2":
         raise NotCTError(f"Its pixels are {header.PhotometricInterpretation}, a CT's are MONOCHROME2.")
@@ -192,7 +206,7 @@ def _slice_header(path: Path, header: FileDataset) -> SliceHeader:
         path=path,
         sop_uid=str(header.SOPInstanceUID),
         series_uid=str(header.SeriesInstanceUID),
-        study_uid=str(header.get("StudyInstanceUID") or ""),
+        study_uid=str(header.get("StudyInstanceUID") or "").strip(),
         frame_uid=str(header.get("FrameOfReferenceUID") or ""),
         patient_id=str(header.get("PatientID") or "").strip(),
         issuer=str(header.get("IssuerOfPatientID") or "").strip(),

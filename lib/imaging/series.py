@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from lesionlabel.imaging.nifti import MIN_SLICES, stored_geometry
 from lesionlabel.imaging.orientation import to_canonical
 from lesionlabel.imaging.pixels import read_hu
 from lesionlabel.imaging.plausible import check_hu
-from lesionlabel.imaging.stack import Stack, make_stack
+from lesionlabel.imaging.stack import AXIAL_COSINE, Stack, make_stack
 from lesionlabel.lesions.errors import InputError, NotCTError
 from lesionlabel.lesions.volume import Volume
 
@@ -164,14 +164,7 @@ def _one_grid(headers: list[SliceHeader], below: Path) -> tuple[list[SliceHeader
 
     Where two such stacks are in one series, none is chosen.
     """
-    grids: list[list[SliceHeader]] = []
-    for header in headers:
-        for group in grids:
-            if _same_grid(group[0], header):
-                group.append(header)
-                break
-        else:
-            grids.append([header])
+    grids = _grids(headers)
     if len(grids) == 1:
         return headers, []
     large = [group for group in grids if len(group) >= MIN_SLICES]
@@ -183,21 +176,36 @@ def _one_grid(headers: list[SliceHeader], below: Path) -> tuple[list[SliceHeader
     return large[0], [_off_grid(header, large[0][0], below) for header in others]
 
 
+def _grids(headers: list[SliceHeader]) -> list[list[SliceHeader]]:
+    """Slices of one grid each. They are held against the commonest first, so that the order of files does not matter."""
+    alike = Counter((header.rows, header.columns, header.row_mm, header.column_mm, *header.orientation) for header in headers)
+    commonest = {key: place for place, (key, _) in enumerate(alike.most_common())}
+    grids: list[list[SliceHeader]] = []
+    for header in sorted(headers, key=lambda h: commonest[(h.rows, h.columns, h.row_mm, h.column_mm, *h.orientation)]):
+        same = next((group for group in grids if _same_grid(group[0], header)), None)
+        if same is None:
+            grids.append([header])
+        else:
+            same.append(header)
+    return grids
+
+
 def _off_grid(header: SliceHeader, slice_of_series: SliceHeader, below: Path) -> Refusal:
-    """Why a file is not in the stack. What lies as the slices do may be one of them."""
-    parallel = _same_orientation(slice_of_series, header)
-    differs = (
-        "matrix or spacing is not that of its series." if parallel else "orientation is not that of its series (a reformat?)."
-    )
-    return Refusal(name_below(header.path, below), f"Its {differs}", parallel)
+    """Why a file is not in the stack. Only what lies across the slices is surely none of them."""
+    across = _lies_across(header, slice_of_series)
+    differs = "orientation" if across else "matrix, spacing or orientation"
+    hint = " (a scout or a reformat)" if across else ""
+    return Refusal(name_below(header.path, below), f"Its {differs} is not that of its series{hint}.", not across)
+
+
+def _lies_across(header: SliceHeader, other: SliceHeader) -> bool:
+    """Whether its plane makes more than 45° with the other's. Not where its orientation is none."""
+    one, two = (np.cross(h.orientation[:3], h.orientation[3:]) for h in (header, other))
+    return bool(np.linalg.norm(one) > 0.9 and abs(one @ two) < AXIAL_COSINE)
 
 
 def _same_grid(one: SliceHeader, other: SliceHeader) -> bool:
     """Whether their matrix, spacing and orientation are the same but for what scanners round differently from slice to slice."""
     sizes = (one.rows, one.columns) == (other.rows, other.columns)
     spacings = max(abs(one.row_mm - other.row_mm), abs(one.column_mm - other.column_mm)) <= SPACING_TOLERANCE_MM
-    return sizes and spacings and _same_orientation(one, other)
-
-
-def _same_orientation(one: SliceHeader, other: SliceHeader) -> bool:
-    return bool(np.allclose(one.orientation, other.orientation, rtol=0, atol=ORIENTATION_TOLERANCE))
+    return sizes and spacings and bool(np.allclose(one.orientation, other.orientation, rtol=0, atol=ORIENTATION_TOLERANCE))

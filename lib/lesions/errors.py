@@ -63,8 +63,9 @@ class PacsFaultError(PacsError):
     """The PACS fails at what it was asked, as it does when a file that it needs for the answer is damaged or missing."""
 
 
-#: A DICOM UID, or what a file is called after one.
-UID = re.compile(r"[0-9][0-9.]{8,}[0-9](?:\.[a-z]{2,4}\b)*")
+#: A DICOM UID (PS3.5 9.1) of five parts or more, or of three and long, as 2.25 followed by a UUID; with what a file is called
+#: after one.
+UID = re.compile(r"(?<![\d.])(?:[0-2](?:\.\d+){4,}|(?=[\d.]{16})[0-2](?:\.\d+){2,})(?:\.[A-Za-z]{2,4}\b)*")
 
 
 def without_uids(text: str) -> str:

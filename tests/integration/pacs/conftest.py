@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,7 +18,7 @@ import pytest
 import SimpleITK as sitk
 from highdicom.sr import srread
 
-from lesionlabel.datastore import pacs_listing
+from lesionlabel.datastore import pacs_images, pacs_listing
 from lesionlabel.datastore.answers import AnswerLog
 from lesionlabel.datastore.curate import Curator
 from lesionlabel.datastore.pacs import PacsDatastore, pacs_folder
@@ -182,3 +184,27 @@ def five_series(new_orthanc, tiny_series, tmp_path) -> tuple[Any, list[str]]:
         uids.append(tiny_series(tmp_path / str(number) / "dicom", slices=4, side=32)[1])
         own.add(tmp_path / str(number) / "dicom")
     return own, uids
+
+
+@pytest.fixture
+def long_unused() -> Callable[..., None]:
+    """Makes volumes ones that nobody is at work on, the first one for the longest."""
+
+    def long_unused(*paths: Path) -> None:
+        for number, path in enumerate(paths):
+            os.utime(path, (time.time() - 2 * pacs_images.AT_WORK_S + number, path.stat().st_mtime))
+
+    return long_unused
+
+
+@pytest.fixture
+def until_gone() -> Callable[[Path], None]:
+    """Waits until a file is gone: room is made once the reader has the answer."""
+
+    def until_gone(path: Path) -> None:
+        deadline = time.monotonic() + 60
+        while path.exists():
+            assert time.monotonic() < deadline, "it is still there"
+            time.sleep(0.02)
+
+    return until_gone

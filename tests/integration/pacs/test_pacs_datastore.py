@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 import SimpleITK as sitk
 from pydicom.uid import EnhancedCTImageStorage, generate_uid
 
-from lesionlabel.datastore import pacs_images
 from lesionlabel.datastore.pacs import GONE, LISTED
 from lesionlabel.datastore.pacs_address import address_of
 from lesionlabel.imaging.read import read_volume
@@ -234,7 +232,7 @@ def test_a_series_that_was_still_arriving_is_fetched_again_unless_it_is_labelled
 
 
 def test_the_budget_removes_what_was_used_longest_ago(
-    refreshed, orthanc, opened, uploaded, tmp_path, monkeypatch, tiny_label
+    refreshed, orthanc, opened, uploaded, tmp_path, tiny_label, long_unused, until_gone
 ) -> None:
     uids = uploaded(4)
     size = 24 * 96 * 96 * 2
@@ -245,9 +243,9 @@ def test_the_budget_removes_what_was_used_longest_ago(
     paths.append(Path(datastore.get_image_uri(uids[2])))
     # All are in work, so all stay.
     assert all(path.exists() for path in paths)
-    for number, path in enumerate(paths):
-        os.utime(path, (time.time() - 2 * pacs_images.AT_WORK_S + number, path.stat().st_mtime))
+    long_unused(*paths)
     datastore.get_image_uri(uids[3])
+    until_gone(paths[2])
     # The first is labelled, and its label needs these slices.
     assert [path.exists() for path in paths] == [True, False, False]
     assert Path(datastore.get_image_uri(uids[1])).exists()

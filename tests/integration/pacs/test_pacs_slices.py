@@ -72,8 +72,11 @@ SCOUT = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
     [
         ({"ImagePositionPatient": None}, "lacks ImagePosition"),
         ({"Rows": None}, "damaged"),
-        ({"Rows": 16}, "matrix or spacing is not that of its series"),
-        ({"PixelSpacing": [1.5, 1.5]}, "matrix or spacing is not that of its series"),
+        ({"Rows": 16}, "matrix, spacing or orientation is not that of its series"),
+        ({"PixelSpacing": [1.5, 1.5]}, "matrix, spacing or orientation is not that of its series"),
+        ({"ImageOrientationPatient": [-1, 0, 0, 0, -1, 0]}, "matrix, spacing or orientation is not that of its series"),
+        ({"ImageOrientationPatient": [0, 0, 0, 0, 0, 0]}, "matrix, spacing or orientation is not that of its series"),
+        ({"ImageOrientationPatient": [1, 0, 0, 0, 0.99, 0.1]}, "matrix, spacing or orientation is not that of its series"),
         ({"PhotometricInterpretation": ""}, "lacks PhotometricInterpretation"),
         ({"RescaleType": "OD"}, "values are OD, not HU"),
     ],
@@ -86,9 +89,8 @@ def test_a_last_slice_that_cannot_be_used_is_not_left_out_in_silence(open_it, ch
 
 
 def test_what_a_scanner_rounds_differently_from_slice_to_slice_parts_no_series(open_it, change, tmp_path) -> None:
-    change(SLICES - 1, ImageOrientationPatient=[1, 0.00051, 0, -0.00051, 1, 0])
-    for number in range(SLICES - 1):
-        change(number, ImageOrientationPatient=[1, 0.00049, 0, -0.00049, 1, 0])
+    for number, turned in enumerate((0.0, 0.0015, 0.0015, 0.0015, 0.0015, 0.003)):
+        change(number, ImageOrientationPatient=[1, turned, 0, -turned, 1, 0])
     spacing = float(pydicom.dcmread(tmp_path / "dicom" / "0000.dcm").PixelSpacing[0])
     change(0, PixelSpacing=[spacing + 0.0002, spacing + 0.0002])
     assert open_it().GetSize() == (32, 32, SLICES)
@@ -107,6 +109,11 @@ def test_a_series_of_several_patients_is_refused_in_those_words_whatever_else_is
     with pytest.raises(InputError, match="several patients or studies") as raised:
         open_it()
     assert "another" not in str(raised.value)
+
+
+def test_what_a_picture_in_the_series_does_not_say_is_not_held_against_it(open_it, change) -> None:
+    change(0, ImageType=SCOUT, PatientID="")
+    assert open_it().GetSize() == (32, 32, SLICES - 1)
 
 
 def test_a_scout_of_another_patient_is_no_part_of_the_series(open_it, change) -> None:

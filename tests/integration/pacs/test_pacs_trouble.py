@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import time
 import zipfile
@@ -131,7 +130,9 @@ def test_a_pacs_with_damaged_files_lists_every_other_series(refreshed, opened, f
     assert refreshed(datastore).status()["pacs"] == "answers"
 
 
-def test_what_was_listed_before_its_file_was_damaged_stays_and_what_was_deleted_goes(refreshed, opened, five_series) -> None:
+def test_what_was_listed_before_its_file_was_damaged_stays_and_what_was_deleted_goes(
+    refreshed, opened, five_series, long_unused, until_gone
+) -> None:
     own, uids = five_series
     datastore = refreshed(opened(own.url, dicomweb_cache_gib=1e-6))
     here = datastore.get_image_uri(uids[1])
@@ -146,16 +147,10 @@ def test_what_was_listed_before_its_file_was_damaged_stays_and_what_was_deleted_
     assert datastore.get_image_uri(uids[1]) == here, "what was fetched is answered as before"
     # The only copy that can be read makes room for no other.
     there = Path(datastore.get_image_uri(uids[0]))
-    for path in (Path(here), there):
-        os.utime(path, (time.time() - 2 * pacs_images.AT_WORK_S, path.stat().st_mtime))
+    long_unused(Path(here), there)
     datastore.get_image_uri(uids[3])
-    assert [Path(here).exists(), there.exists()] == [True, False]
-    # Nor one that was damaged since it was listed.
-    kept = Path(datastore.get_image_uri(uids[0]))
-    own.damage(uids[0])
-    os.utime(kept, (time.time() - 2 * pacs_images.AT_WORK_S, kept.stat().st_mtime))
-    datastore.get_image_uri(uids[3])
-    assert kept.exists()
+    until_gone(there)
+    assert Path(here).exists()
     # Nor is it offered after a restart while the PACS is away.
     own.kill()
     assert opened(own.url).get_image_info(uids[1])["pacs"] == UNREADABLE
@@ -200,6 +195,22 @@ def test_files_of_zeros_that_orthanc_lists_without_uids_are_counted_and_hide_not
     assert uids[3] in later.get_unlabeled_images()
     assert not {uids[1], uids[2]} & {*later.get_unlabeled_images()}
     assert sitk.ReadImage(later.get_image_uri(uids[3])).GetSize() == (32, 32, 4)
+
+
+def test_a_copy_that_has_a_slice_more_than_the_pacs_can_give_makes_room_for_no_other(
+    opened, five_series, tmp_path, long_unused, until_gone
+) -> None:
+    """Its list of series shows no slice that was damaged or deleted since."""
+    own, uids = five_series
+    datastore = opened(own.url, dicomweb_cache_gib=1e-6)
+    damaged, less, whole = (Path(datastore.get_image_uri(uid)) for uid in uids[:3])
+    own.damage(str(pydicom.dcmread(tmp_path / "0" / "dicom" / "0003.dcm").SOPInstanceUID))
+    own.remove(str(pydicom.dcmread(tmp_path / "1" / "dicom" / "0003.dcm").SOPInstanceUID))
+    long_unused(damaged, less, whole)
+    datastore.get_image_uri(uids[3])
+    # The oldest are looked at first.
+    until_gone(whole)
+    assert [damaged.exists(), less.exists()] == [True, True]
 
 
 def test_a_pacs_that_fails_at_every_page_keeps_its_list_and_is_named(refreshed, opened, five_series) -> None:
