@@ -98,7 +98,8 @@ def draw_made_up(rng: np.random.Generator) -> Anatomy:
     outline = _draw_field(rng, shape, rng.uniform(*LIVER_MM))
     liver = outline > np.quantile(outline, 1 - rng.uniform(*LIVER_SHARE))
     spacing = (COARSE[0] * SLICE_MM, COARSE[1] * PIXEL_MM, COARSE[2] * PIXEL_MM)
-    depth = _finer(ndimage.distance_transform_edt(liver, spacing) - ndimage.distance_transform_edt(~liver, spacing), shape)
+    inner, outer = (np.asarray(ndimage.distance_transform_edt(part, spacing)) for part in (liver, ~liver))
+    depth = _finer(inner - outer, shape)
     tissue = _finer(_draw_field(rng, shape, rng.uniform(*TISSUE_MM)), shape)
     limits = np.quantile(tissue[::4, ::8, ::8], np.sort(rng.uniform(0, 1, int(rng.integers(1, MOST_TISSUES)))))
     around = [rng.uniform(*TISSUES_HU[int(rng.integers(len(TISSUES_HU)))]) for _ in range(len(limits) + 1)]
@@ -127,5 +128,5 @@ def _draw_field(rng: np.random.Generator, shape: tuple[int, ...], smooth_mm: flo
 
 def _finer(field: NDArray[np.floating[Any]], shape: tuple[int, ...]) -> NDArray[np.float32]:
     """A coarse field on the volume's own grid."""
-    finer = ndimage.zoom(field.astype(np.float32), COARSE, order=1, grid_mode=True, mode="nearest")
+    finer = np.asarray(ndimage.zoom(field.astype(np.float32), COARSE, order=1, grid_mode=True, mode="nearest"), dtype=np.float32)
     return finer[: shape[0], : shape[1], : shape[2]]

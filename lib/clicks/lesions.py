@@ -78,13 +78,6 @@ class DrawnLesion:
         """Whether points, in mm from its middle, lie in the lesion."""
         return np.asarray(self._depth(x, y, z) >= 0)
 
-    def end_mm(self, way: float) -> float:
-        """How far from its middle the last plane through it lies: above where way is positive, else below."""
-        along = np.arange(-self.reach_mm, self.reach_mm + 1, 2.0)
-        x, y = np.meshgrid(along, along)
-        heights = np.arange(0.0, self.reach_mm + 1, 1.0)
-        return max((h for h in heights.tolist() if self.contains(x, y, float(np.copysign(h, way))).any()), default=0.0)
-
     def _depth(self, x: Floats, y: Floats, z: float) -> Floats:
         """How far inside the lesion points lie in mm, along the line from its bodies' middles; negative outside."""
         depths = []

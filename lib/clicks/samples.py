@@ -19,8 +19,6 @@ ANYWHERE, FITTED = 2, 2
 PIXELS_MM, FITTED_SIDES = (0.45, 2.4), (1.45, 3.4)
 #: How far a fitted window is off the lesion's middle, SD in diameters.
 OFF_SHARE = 0.12
-#: Clicks of a scene whose lesion has just ended, where it was, in its radii, and how large it was at its end, in its diameters.
-ENDED, ENDED_RADII, ENDED_SHARE = 3, 0.5, (0.3, 0.9)
 #: How often the window of a click elsewhere is off, too, and how far, SD in sides of the window.
 ELSEWHERE_OFF_SHARE, ELSEWHERE_OFF = 0.5, 0.15
 #: Clicks elsewhere lie this near to the scene's middle, so that most of a window lies inside it.
@@ -99,16 +97,6 @@ def _of_scene(rng: np.random.Generator, scene: Scene) -> Samples | None:
                 off = middle + rng.normal(0, OFF_SHARE, 2) * diameter / mm
                 pixel_mm = float(np.clip(rng.uniform(*FITTED_SIDES) * diameter / SIDE, *PIXELS_MM))
                 add(click, (float(off[0]), float(off[1])), pixel_mm, 0)
-    elif not inside.any():
-        # The lesion has just ended: what a slice beyond it looks like to who follows it through the slices.
-        radius = scene.lesion.diameter_mm / 2
-        at = np.array(scene.place) / mm + [columns // 2, rows // 2]
-        beside = np.hypot(np.arange(rows)[:, None] - at[1], np.arange(columns)[None] - at[0]) * mm < ENDED_RADII * radius
-        y, x = np.nonzero((scene.kinds != 255) & beside)
-        for n in rng.integers(len(x), size=ENDED if len(x) else 0).tolist():
-            off = at + rng.normal(0, OFF_SHARE, 2) * 2 * radius / mm
-            pixel_mm = float(np.clip(rng.uniform(*FITTED_SIDES) * 2 * radius * rng.uniform(*ENDED_SHARE) / SIDE, *PIXELS_MM))
-            add((float(x[n]), float(y[n])), (float(off[0]), float(off[1])), pixel_mm, int(scene.kinds[y[n], x[n]]))
     near = np.hypot(*np.ogrid[-(rows // 2) : rows - rows // 2, -(columns // 2) : columns - columns // 2]) * mm < ELSEWHERE_MM
     for kind in (1, 2, 3):
         y, x = np.nonzero((scene.kinds == kind) & near)

@@ -37,15 +37,13 @@ BESIDE_SHARE, MOST_BESIDE, TOUCHING_SHARE = 0.4, 3, 0.4
 FIELD_HU, FIELD_MM = (0.0, 6.0), (50.0, 250.0)
 #: Within this many HU of its mean the liver's inside is liver; so much darker without a lesion it is another organ or fat.
 LIKE_LIVER_HU, OTHER_ORGAN_HU = 22.0, 45.0
-#: How often the lesion ends above or below the middle slice: half a slice to one and a half away, and up to so many mm more.
-MISSED_SHARE, MISSED_MM = 0.12, 5.0
 #: How deep below the liver's surface a lesion's middle lies at least, in its radii: range.
 DEPTH_SHARE = (0.2, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A volume with a lesion near the middle of its middle slice, or just above or below.
+    """A volume with a lesion near the middle of its middle slice.
 
     lesion, place: the lesion and its middle (x, y) in mm from the slice's middle, in the middle slice's plane at height 0, with
     height the z of the slice above the lesion's middle. kinds: (rows, columns) of the middle slice: 0 lesion, 1 vessel, 2 liver,
@@ -76,8 +74,6 @@ def draw_scene(rng: np.random.Generator, anatomy: Anatomy) -> Scene:
     middle = _place(rng, anatomy, lesion)
     radius = lesion.diameter_mm / 2
     height = float(rng.uniform(-0.75, 0.75) * radius) if rng.random() < 0.6 else float(rng.uniform(-0.3, 0.3) * radius)
-    if rng.random() < MISSED_SHARE:
-        height = float(np.copysign(lesion.end_mm(height) + slice_mm * rng.uniform(0.5, 1.5) + rng.uniform(0, MISSED_MM), height))
     each = max(1, int(HALF_HEIGHT_MM / slice_mm))
     heights = np.arange(-each, each + 1) * slice_mm
     subs = (np.arange(count := 1 if slice_mm < 2 else 3) + 0.5) / count - 0.5

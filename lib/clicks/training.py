@@ -28,9 +28,6 @@ FURTHER_SHARE, MOST_FURTHER = 0.25, 2
 CORRECTED_SHARE, MOST_CORRECTIONS = 0.5, 3
 #: Weight of the loss for what lies under the click.
 KIND_WEIGHT = 0.25
-#: How often a window gets further unevenness, of how many cells along its side (from, to less than), and its most SD in the
-#: network's units.
-TEXTURE_SHARE, TEXTURE_CELLS, TEXTURE_SD = 0.5, (3, 32), 0.15
 LOOK_EVERY = 50
 
 
@@ -165,7 +162,6 @@ def _draw_batch(samples: Samples, chosen: np.ndarray, rng: np.random.Generator, 
     n = len(chosen)
     gain, shift = rng.uniform(0.9, 1.1, (n, 1, 1, 1)), rng.normal(0, 0.15, (n, 1, 1, 1))
     planes = planes * gain.astype(np.float32) + shift.astype(np.float32)
-    planes += _texture(n, side, rng)
     above_below = rng.random(n) < 0.5
     planes[above_below] = planes[above_below][:, [0, 1, 3, 2]]
     inside, outside = (np.zeros((n, MOST_CLICKS, 2), np.float32) for _ in range(2))
@@ -187,17 +183,6 @@ def _draw_batch(samples: Samples, chosen: np.ndarray, rng: np.random.Generator, 
         tensor(planes.astype(np.float32)), tensor(target), tensor(samples.kinds[chosen]),
         tensor(inside), tensor(inside_there), tensor(outside), tensor(outside_there), tensor(samples.pixels_mm[chosen]),
     )  # fmt: skip
-
-
-def _texture(n: int, side: int, rng: np.random.Generator) -> np.ndarray:
-    """Random unevenness for n windows, (n, 1, side, side): of one size each, from 3 pixels to a third of the window."""
-    field = np.zeros((n, 1, side, side), np.float32)
-    for i in np.flatnonzero(rng.random(n) < TEXTURE_SHARE):
-        cells = int(rng.integers(*TEXTURE_CELLS))
-        coarse = torch.from_numpy(rng.standard_normal((1, 1, cells, cells), dtype=np.float32))
-        smooth = functional.interpolate(coarse, size=(side, side), mode="bicubic", align_corners=False)[0].numpy()
-        field[i] = smooth * np.float32(rng.uniform(0, TEXTURE_SD))
-    return field
 
 
 def _step(network: ClickUNet, batch: _Batch, rng: np.random.Generator) -> Tensor:

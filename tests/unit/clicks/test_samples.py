@@ -7,7 +7,6 @@ import pytest
 from scipy import ndimage
 
 from lesionlabel.clicks import samples as sampling
-from lesionlabel.clicks import scenes as scenery
 from lesionlabel.clicks.anatomy import VESSEL_HU
 from lesionlabel.clicks.lesions import draw_any_lesion
 from lesionlabel.clicks.samples import ACROSS, draw_samples
@@ -39,26 +38,6 @@ def test_a_made_up_abdomen_has_liver_vessels_and_other_tissue(made_up):
     assert 0.001 < (liver > made_up.densities.liver + VESSEL_HU).mean() < 0.3
     outside = made_up.hu[made_up.depth < -3]
     assert np.mean(np.abs(outside - made_up.densities.liver) > 30) > 0.3
-
-
-def test_a_lesion_ends_where_it_says(anatomy):
-    """Both ways: beyond its end no plane meets it, a little before one does."""
-    along = np.arange(-90, 91, 1.0)
-    x, y = np.meshgrid(along, along)
-    for number in range(6):
-        lesion = draw_any_lesion(np.random.default_rng([9, number]), anatomy.densities)
-        for way in (-1.0, 1.0):
-            end = lesion.end_mm(way)
-            assert not lesion.contains(x, y, way * (end + 2)).any()
-            assert end == 0 or lesion.contains(x, y, way * end).any()
-
-
-def test_a_click_where_a_lesion_has_just_ended_is_no_lesion_s(with_that_anatomy, monkeypatch):
-    monkeypatch.setattr(scenery, "MISSED_SHARE", 1.0)
-    samples = draw_samples([3], seed=1, scenes_each=4)
-    assert (samples.kinds == 2).sum() > 6
-    assert not (samples.kinds == 0).any()
-    assert not samples.masks.any()
 
 
 def test_a_fading_lesion_is_fainter_at_its_edge_than_in_its_middle():
