@@ -24,6 +24,8 @@ Probabilities = NDArray[np.float32]
 
 #: Side of the pixels of the first windows in mm, and the least and most of the closer ones.
 FIRST_MM = (0.55, 1.1, 2.2)
+#: A first window is left out where its side is longer than so many of the volume's shorter side: most of it would be repeated edge.
+MOST_SIDES = 1.5
 CLOSER_MM = (0.45, 2.4)
 #: Side of a closer window in diameters of what was found, and how many closer looks there are.
 CLOSER_SIDES, LOOKS = 2.2, 2
@@ -128,7 +130,9 @@ class ClickSegmenter:
         The oldest click inside is where one looks from, as in training: those after it correct, often at the lesion's edge.
         """
         oldest = (float(clicks[0][0][0]), float(clicks[0][0][1]))
-        looks = self._look(slab, [Frame(oldest, mm / pixel_mm) for mm in FIRST_MM], clicks, pixel_mm)
+        widest = MOST_SIDES * min(slab.planes.shape[1:]) * pixel_mm / SIDE
+        scales = [mm for mm in FIRST_MM if mm <= widest] or FIRST_MM[:1]
+        looks = self._look(slab, [Frame(oldest, mm / pixel_mm) for mm in scales], clicks, pixel_mm)
         kinds = [look.kind for look in looks]
         found = max(looks, key=lambda look: (look.mask.any(), look.expected_dice - BORDER_COST * look.on_border))
         for _ in range(LOOKS):
@@ -150,6 +154,7 @@ class ClickSegmenter:
         mirrored: bool = False,
     ) -> list[_Found]:
         """What the network says of each window; with mirrored, the mean with what it says of its mirror image."""
+        frames = [slab.within(frame) for frame in frames]
         planes = torch.from_numpy(np.stack([slab.window(frame) for frame in frames]))
         inside, outside = (
             torch.from_numpy(np.stack([frame.to_window(points) for frame in frames]).astype(np.float32)) for points in clicks

@@ -51,6 +51,14 @@ class Slab:
     planes: NDArray[np.float32]
     corner: tuple[int, int]
 
+    def within(self, frame: Frame) -> Frame:
+        """The frame moved as far into the slab as it fits; in its middle where it does not fit."""
+        middle = []
+        for c, first, size in zip(frame.middle, self.corner, self.planes.shape[:0:-1], strict=True):
+            half = min(SIDE * frame.step, size) / 2
+            middle.append(float(np.clip(c, first - 0.5 + half, first + size - 0.5 - half)))
+        return Frame((middle[0], middle[1]), frame.step)
+
     def window(self, frame: Frame) -> NDArray[np.float32]:
         """(4, SIDE, SIDE) of the slab; what lies outside of it repeats its edge. Where the window's pixels are larger, means."""
         planes = self.planes
