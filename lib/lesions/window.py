@@ -22,6 +22,8 @@ BESIDE_MM = 7.0
 #: HU are kept within this range, about soft tissue's, and brought to about -1 … 1.
 HU_RANGE, HU_MIDDLE, HU_SCALE = (-160, 320), 90.0, 60.0
 CHANNELS = 4
+#: Of a window's pixels so many may lie outside, so that what is cut off by the volume's edge is seen to end there.
+EDGE = 3
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,10 @@ class Slab:
     corner: tuple[int, int]
 
     def within(self, frame: Frame) -> Frame:
-        """The frame moved as far into the slab as it fits; in its middle where it does not fit."""
+        """The frame moved into the slab but for EDGE of its pixels; to the slab's middle where it does not fit."""
         middle = []
         for c, first, size in zip(frame.middle, self.corner, self.planes.shape[:0:-1], strict=True):
-            half = min(SIDE * frame.step, size) / 2
+            half = min((SIDE - 2 * EDGE) * frame.step, size) / 2
             middle.append(float(np.clip(c, first - 0.5 + half, first + size - 0.5 - half)))
         return Frame((middle[0], middle[1]), frame.step)
 
