@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 LISTED, NOT_CHECKED, UNREADABLE, GONE = "listed", "not checked yet", "cannot be read there", "gone"
 GONE_NOTE = "This series is not on the PACS any more: the answer is about the copy that was fetched before."
 NOT_LISTED = "The PACS lists no CT series with that Series Instance UID."
+#: How long a datastore that is closed waits for its listing: a connection that is cut off in the middle is never closed.
+CLOSING_S = 2.0
 
 
 class PacsDatastore(CuratedDatastore):
@@ -125,7 +127,8 @@ class PacsDatastore(CuratedDatastore):
         return bool(mark_of(self._datastore.objects[image_id]))
 
     def close(self) -> None:
-        """End what is being fetched."""
+        """End what is being fetched, and what is being listed unless it ends by itself in a moment."""
+        self.listing.settle(CLOSING_S)
         self.client.close()
 
     def _is_labelled(self, image_id: str) -> bool:

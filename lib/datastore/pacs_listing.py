@@ -76,6 +76,13 @@ class PacsListing:
             self._refreshing = threading.Thread(target=self._refresh_quietly, name="pacs-listing", daemon=True)
             self._refreshing.start()
 
+    def settle(self, seconds: float) -> None:
+        """Wait at most so long for what is read in the background."""
+        with self._lock:
+            reading = self._refreshing
+        if reading is not None:
+            reading.join(seconds)
+
     def refresh(self) -> None:
         """Read the listing now, and look at a header of each new series. What the PACS cannot read any more stays, marked.
 
