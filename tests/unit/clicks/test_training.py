@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from lesionlabel.clicks.samples import Samples
-from lesionlabel.clicks.training import MOST_CLICKS, ClickConfig, _Batch, _correct, train_click_unet
+from lesionlabel.clicks.training import MOST_CLICKS, ClickConfig, _Batch, _correct, _step, train_click_unet
 from lesionlabel.lesions.errors import InputError
+from lesionlabel.networks.click_unet import ClickUNet
 from lesionlabel.training.hooks import StoppedError
 
 CONFIG = ClickConfig(epochs=13, batch=4, width=6, device="cpu")
@@ -73,3 +74,22 @@ def test_a_correction_is_set_in_the_middle_of_the_largest_error():
     x, y = batch.outside[1, 0].tolist()
     assert 10 <= x <= 25
     assert 36 <= y <= 43
+
+
+def test_the_outline_is_learned_from_lesions_alone():
+    """Whatever is drawn around a click on liver, nothing is learned of it but that it is liver."""
+    torch.manual_seed(0)
+    network = ClickUNet(6)
+    inside, outside = (torch.full((2, MOST_CLICKS, 2), 24.0) for _ in range(2))
+    inside_there, outside_there = (torch.zeros(2, MOST_CLICKS) for _ in range(2))
+    inside_there[:, 0] = 1
+    for kinds, learned in ((torch.tensor([2, 1]), False), (torch.tensor([2, 0]), True)):
+        network.zero_grad()
+        batch = _Batch(
+            torch.randn(2, 4, 48, 48), torch.zeros(2, 48, 48), kinds, inside, inside_there, outside, outside_there, torch.ones(2)
+        )
+        loss = _step(network, batch, np.random.default_rng(0))
+        assert torch.isfinite(loss)
+        loss.backward()
+        assert bool(network.mask.weight.grad.abs().sum() > 0) is learned
+        assert network.kind[0].weight.grad.abs().sum() > 0

@@ -5,7 +5,7 @@ import pytest
 
 from lesionlabel.lesions.errors import InputError
 from lesionlabel.lesions.volume import Geometry, Volume
-from lesionlabel.lesions.window import HU_MIDDLE, HU_SCALE, SIDE, Frame, cut_slab
+from lesionlabel.lesions.window import EDGE, HU_MIDDLE, HU_SCALE, SIDE, Frame, cut_slab
 
 
 def volume_of(voxels, spacing=(0.8, 0.8, 1.5)):
@@ -74,3 +74,14 @@ def test_a_window_beyond_the_image_repeats_its_edge():
 def test_pixels_that_are_not_square_are_refused():
     with pytest.raises(InputError, match="square"):
         cut_slab(volume_of(np.zeros((3, 40, 40)), (0.8, 1.2, 2.0)), (20, 20), 1, 20.0)
+
+
+def test_a_window_is_moved_into_the_volume_as_far_as_it_fits():
+    slab = cut_slab(volume_of(np.zeros((1, 200, 300))), (150.0, 100.0), 0, 400.0)
+    for middle, step in (((5.0, 100.0), 1.0), ((295.0, 190.0), 1.0), ((150.0, 3.0), 1.5)):
+        moved = slab.within(Frame(middle, step))
+        corners = moved.to_slice(np.array([[0.0, 0.0], [SIDE - 1.0, SIDE - 1.0]]))
+        assert (corners[0] >= -(EDGE + 0.5) * step).all()
+        assert (corners[1] <= np.array([299.0, 199.0]) + (EDGE + 0.5) * step).all()
+    assert slab.within(Frame((150.0, 100.0), 1.0)).middle == (150.0, 100.0)
+    assert slab.within(Frame((20.0, 30.0), 3.0)).middle == (134.5, 99.5)
