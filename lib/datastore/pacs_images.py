@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from lesionlabel.datastore.pacs_listing import PacsListing
-from lesionlabel.imaging.dicom import read_owner
+from lesionlabel.imaging.dicom import Owner, read_owner
 from lesionlabel.imaging.dicomweb import DicomWeb
 from lesionlabel.imaging.identity import Identity
 from lesionlabel.imaging.importer import series_info_of
@@ -160,7 +160,8 @@ class PacsImages:
     def _put(self, uid: str, slices: list[Path], listed: int | None, target: Path) -> None:
         """Read the slices as an import does, and write sidecar, then volume: no image lacks its patient."""
         staging = slices[0].parent
-        marked = _one_patients(slices)
+        owners = _owners(slices)
+        _require_one_patient(owners)
         found, refused = find_series(slices, staging)
         # OHIF shows them all the same, and its outlines count the slices.
         lacking = [one.reason for one in refused if one.may_be_slice]
@@ -176,7 +177,8 @@ class PacsImages:
         except InputError as error:
             raise type(error)(without_uids(str(error))) from None
         _require_all([one.reason for one in loaded.refused], len(slices))
-        synthetic = marked or self._register.knows_volume(loaded.volume.voxels)
+        # Also by a mark on a file that is no slice.
+        synthetic = any(owner.marked for owner in owners) or self._register.knows_volume(loaded.volume.voxels)
         pseudonym = self._identity.patient(first.patient_id, first.issuer, first.study_uid, first.series_uid)
         sidecar = Sidecar(
             uid,
@@ -262,21 +264,20 @@ class PacsImages:
         return False
 
 
-def _one_patients(slices: list[Path]) -> bool:
-    """Whether any file of a series is marked as synthetic, also one that is no slice.
-
-    Raises InputError if they are not one patient's. What cannot be read, and what a picture does not say, is not held against it.
-    """
-    said, marked = (set[str](), set[str](), set[str]()), False
+def _owners(slices: list[Path]) -> list[Owner]:
+    """Whose the files are; those that cannot be read are refused elsewhere."""
+    owners = []
     for path in slices:
         with suppress(InputError):
-            owner, mark = read_owner(path)
-            marked = marked or mark
-            for values, value in zip(said, owner, strict=True):
-                values.add(value)
+            owners.append(read_owner(path))
+    return owners
+
+
+def _require_one_patient(owners: list[Owner]) -> None:
+    """Raises InputError where files are of several patients or studies. What a picture does not say is not held against it."""
+    said = ({o.patient_id for o in owners}, {o.issuer for o in owners}, {o.study_uid for o in owners})
     if any(len(values - {""}) > 1 for values in said):
         raise InputError(MIXED)
-    return marked
 
 
 def _require_all(lacking: list[str], count: int) -> None:

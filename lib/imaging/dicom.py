@@ -67,6 +67,16 @@ class Refusal:
     may_be_slice: bool = True
 
 
+@dataclass(frozen=True)
+class Owner:
+    """Whose a DICOM file is, "" for what it does not say; marked: as no patient's, but synthetic."""
+
+    patient_id: str
+    issuer: str
+    study_uid: str
+    marked: bool
+
+
 @dataclass(frozen=True, eq=False)
 class SliceHeader:
     """One slice of a CT series. Lengths in mm; position and orientation (row direction, column direction) in LPS.
@@ -126,16 +136,15 @@ def _lacks_preamble(path: Path) -> bool:
     return len(start) == 8 and start[:2] in (b"\x02\x00", b"\x08\x00") and start[3] == 0
 
 
-def read_owner(path: Path) -> tuple[tuple[str, str, str], bool]:
-    """(Patient ID, its issuer, Study Instance UID) of any DICOM file, "" for what it does not say, and whether it is marked as
-    synthetic. Raises InputError where it cannot be read."""
+def read_owner(path: Path) -> Owner:
+    """Whose any DICOM file is. Raises InputError where it cannot be read."""
     header = read_dataset(path, ["PatientID", "IssuerOfPatientID", "StudyInstanceUID", *MARK_TAGS])
     with quiet_pydicom():
         try:
             patient, issuer, study = (
                 str(header.get(keyword) or "").strip() for keyword in ("PatientID", "IssuerOfPatientID", "StudyInstanceUID")
             )
-            return (patient, issuer, study), is_synthetic(header) or is_generated(header)
+            return Owner(patient, issuer, study, is_synthetic(header) or is_generated(header))
         except UNREADABLE as error:
             raise InputError(f"The DICOM header is damaged or cut short ({type(error).__name__}).") from error
 

@@ -1,9 +1,11 @@
 """Whose a DICOM file is, as far as it can be read."""
 
+from dataclasses import replace
+
 import pydicom
 import pytest
 
-from lesionlabel.imaging.dicom import read_owner
+from lesionlabel.imaging.dicom import Owner, read_owner
 from lesionlabel.lesions.errors import InputError
 
 
@@ -15,12 +17,11 @@ def path(tiny_series, tmp_path):
 
 def test_it_says_whose_a_file_is_and_whether_it_is_marked(path):
     ds = pydicom.dcmread(path)
-    owner, marked = read_owner(path)
-    assert owner == (ds.PatientID, str(ds.get("IssuerOfPatientID", "")), ds.StudyInstanceUID)
-    assert not marked
+    owner = read_owner(path)
+    assert owner == Owner(ds.PatientID, str(ds.get("IssuerOfPatientID", "")), ds.StudyInstanceUID, marked=False)
     ds.add_new(0x0008001C, "CS", "YES")
     ds.save_as(path)
-    assert read_owner(path) == (owner, True)
+    assert read_owner(path) == replace(owner, marked=True)
 
 
 @pytest.mark.parametrize("vr", [b"FD", b"AT", b"ZZ"])
