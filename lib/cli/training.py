@@ -116,7 +116,7 @@ def train_gan(
 @train_app.command("segmenter")
 def train_segmenter(
     out: Annotated[Path, typer.Option(help="the folder to write the bundle into, over an earlier one")],
-    abdomens: Annotated[int, typer.Option(min=1, help="simulated abdomens of the first part, 72 scenes each")] = 80,
+    abdomens: Annotated[int, typer.Option(min=1, help="simulated abdomens, 72 scenes each")] = 100,
     epochs: Annotated[int, typer.Option(min=1, help="passes over their samples")] = 4,
     seed: Annotated[int, typer.Option(min=0, help="draws scenes, weights and clicks")] = 1000,
     jobs: Annotated[int, typer.Option(min=1, help="processes that draw scenes")] = 2,

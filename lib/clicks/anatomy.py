@@ -44,8 +44,7 @@ TISSUES_HU = ((-900.0, -700.0), (-115.0, -80.0), (-5.0, 35.0), (40.0, 75.0), (75
 
 @dataclass(frozen=True, eq=False)
 class Anatomy:
-    """hu: (slices, rows, columns) int16 without noise. depth: mm below the liver's surface, int8, negative outside; in a made-up
-    liver up to half a voxel of its coarse grid more, on both sides.
+    """hu: (slices, rows, columns) int16 without noise. depth: mm below the liver's surface, int8, negative outside.
 
     Voxel (k, j, i) lies at (x, y, z) = BOX_MM's lower corner + (i · PIXEL_MM, j · PIXEL_MM, k · SLICE_MM).
     """
@@ -99,7 +98,9 @@ def draw_made_up(rng: np.random.Generator) -> Anatomy:
     liver = outline > np.quantile(outline, 1 - rng.uniform(*LIVER_SHARE))
     spacing = (COARSE[0] * SLICE_MM, COARSE[1] * PIXEL_MM, COARSE[2] * PIXEL_MM)
     inner, outer = (np.asarray(ndimage.distance_transform_edt(part, spacing)) for part in (liver, ~liver))
-    depth = _finer(inner - outer, shape)
+    # The surface lies half a step from the middles of the voxels beside it.
+    half = COARSE[1] * PIXEL_MM / 2
+    depth = _finer(np.where(liver, inner - half, half - outer), shape)
     tissue = _finer(_draw_field(rng, shape, rng.uniform(*TISSUE_MM)), shape)
     limits = np.quantile(tissue[::4, ::8, ::8], np.sort(rng.uniform(0, 1, int(rng.integers(1, MOST_TISSUES)))))
     around = [rng.uniform(*TISSUES_HU[int(rng.integers(len(TISSUES_HU)))]) for _ in range(len(limits) + 1)]

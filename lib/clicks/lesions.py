@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
 
 from lesionlabel.phantom.lesions import DRAWN_CLASSES, SimulatedLesion, Spot, draw_lesion, paint_lesion
 from lesionlabel.phantom.parameters import VARIANTS
 from lesionlabel.phantom.patient import ScanDensities
 from lesionlabel.phantom.shape import Shape, draw_shape
-from lesionlabel.phantom.texture import draw_waves
+from lesionlabel.phantom.texture import Waves, draw_waves
 
 Floats = NDArray[np.floating[Any]]
 
@@ -33,9 +34,32 @@ RIM_SHARE, CORE_SHARE, SPOTS_SHARE = 0.4, 0.3, 0.4
 LEAST_RIM_HU, LEAST_LAYER_HU = 10.0, 12.0
 #: How often the inside is uneven on its own account, not in proportion to its contrast, and by how much (SD in HU).
 MOSAIC_SHARE, MOSAIC_SD = 0.4, (3.0, 28.0)
+#: How often the inside is patches of tissues side by side, as dead and living ones; most of them; how far their densities lie
+#: from its body's (SD in HU, drawn evenly in its logarithm); how often one has the liver's density; how softly they meet, in the
+#: SD of the field that parts them.
+PATCHES_SHARE, MOST_PATCHES, PATCHES_SD, LIKE_LIVER_SHARE, PATCHES_SOFT = 0.4, 4, (8.0, 45.0), 0.5, (0.03, 0.5)
+#: How often its outline has finer bumps as well, and how many of them go around it.
+ROUGH_SHARE, ROUGH_BUMPS = 0.35, (4.5, 10.0)
 #: How often its density goes over into the liver's towards the edge, unless it is faint; over which share of the diameter; and
 #: what is left of its body's contrast at the edge in HU. All of its contrast goes down by that share.
 FADE_SHARE, FADE_REACH, FADE_LEFT_HU = 0.35, (0.08, 0.4), (6.0, 25.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Patches(Waves):
+    """A field of a few tissues. hu: (n,), each against the body's. limits: (n - 1,), where the waves part one from the next."""
+
+    limits: NDArray[np.float64]
+    hu: NDArray[np.float64]
+    soft: float
+
+    def __call__(self, x: Floats, y: Floats, z: Floats | float) -> Floats:
+        """HU against the body's at points in mm."""
+        field = super().__call__(x, y, z)
+        tissues = np.full_like(field, self.hu[0])
+        for limit, step in zip(self.limits.tolist(), np.diff(self.hu).tolist(), strict=True):
+            tissues += step * ndtr((field - limit) / self.soft)
+        return tissues
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +172,7 @@ def _draw_layers(
             diameter_mm=diameter,
             edge=float(np.clip(rng.uniform(0.2, 5.0), None, 0.12 * diameter)),
             body=body,
+            inside=draw_waves(rng, 8, diameter / 8, diameter / 1.2),
             inside_sd=rng.uniform(0, 0.3) * min(abs(step), 40.0),
             spots=(),
             rim=None,
@@ -167,8 +192,14 @@ def _draw_varied(rng: np.random.Generator, diameter: float, densities: ScanDensi
     contrast = low * (high / low) ** rng.random()
     body = densities.liver + (-contrast if rng.random() < DARKER_SHARE else 0.75 * contrast)
     shape = draw_shape(rng, diameter, rng.uniform(0.01, 0.16))
+    if rng.random() < ROUGH_SHARE:
+        shape = _roughen(rng, shape)
     has_core = rng.random() < CORE_SHARE
-    inside_sd = rng.uniform(*MOSAIC_SD) if rng.random() < MOSAIC_SHARE else rng.uniform(0.0, 0.35) * min(contrast, 60.0)
+    inside, inside_sd = draw_waves(rng, 8, diameter / 8, diameter / 1.2), rng.uniform(0.0, 0.35) * min(contrast, 60.0)
+    if rng.random() < PATCHES_SHARE:
+        inside, inside_sd = _draw_patches(rng, inside, body, densities), 1.0
+    elif rng.random() < MOSAIC_SHARE:
+        inside_sd = rng.uniform(*MOSAIC_SD)
     spots = []
     if rng.random() < SPOTS_SHARE:
         for _ in range(int(rng.integers(1, 6))):
@@ -186,7 +217,7 @@ def _draw_varied(rng: np.random.Generator, diameter: float, densities: ScanDensi
         shape=shape,
         edge=float(np.clip(rng.uniform(0.1, 4.0), None, 0.09 * diameter)),
         body=body,
-        inside=draw_waves(rng, 8, diameter / 8, diameter / 1.2),
+        inside=inside,
         inside_sd=inside_sd,
         spots=tuple(spots),
         rim=_draw_rim(rng, body, densities) if rng.random() < RIM_SHARE else None,
@@ -194,6 +225,25 @@ def _draw_varied(rng: np.random.Generator, diameter: float, densities: ScanDensi
         core=body + rng.uniform(-45, 30) if has_core else None,
         core_share=rng.uniform(0.3, 0.9) if has_core else 0.0,
     )
+
+
+def _draw_patches(rng: np.random.Generator, field: Waves, body: float, densities: ScanDensities) -> Patches:
+    """Tissues side by side, one of them at times like the liver."""
+    n = int(rng.integers(2, MOST_PATCHES + 1))
+    low, high = PATCHES_SD
+    hu = np.clip(body + rng.normal(0, low * (high / low) ** rng.random(), n), -5, densities.liver + 80)
+    if rng.random() < LIKE_LIVER_SHARE:
+        hu[int(rng.integers(n))] = densities.liver + rng.normal(0, 4)
+    limits = ndtri(np.sort(rng.uniform(0.15, 0.85, n - 1)))
+    return Patches(field.vectors, field.phases, limits, hu - body, rng.uniform(*PATCHES_SOFT))
+
+
+def _roughen(rng: np.random.Generator, shape: Shape) -> Shape:
+    """The shape with as many finer bumps."""
+    directions = rng.normal(size=shape.bumps.shape)
+    directions *= rng.uniform(*ROUGH_BUMPS, size=(len(directions), 1)) / np.linalg.norm(directions, axis=1, keepdims=True)
+    phases = np.concatenate([shape.phases, rng.uniform(0, 2 * np.pi, len(directions))])
+    return replace(shape, bumps=np.concatenate([shape.bumps, directions]), phases=phases)
 
 
 def _draw_rim(rng: np.random.Generator, body: float, densities: ScanDensities) -> float:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from lesionlabel.clicks.anatomy import draw_anatomy
-from lesionlabel.clicks.scenes import HALF_MM, Scene, draw_scene
+from lesionlabel.clicks.scenes import HALF_MM, PLACES_MM, Scene, draw_scene
 from lesionlabel.lesions.window import SIDE, Frame, cut_slab
 
 #: Windows of each scene: around the click at any scale, around the lesion at about its own, and around clicks elsewhere.
@@ -21,8 +21,6 @@ PIXELS_MM, FITTED_SIDES = (0.45, 2.4), (1.45, 3.4)
 OFF_SHARE = 0.12
 #: How often the window of a click elsewhere is off, too, and how far, SD in sides of the window.
 ELSEWHERE_OFF_SHARE, ELSEWHERE_OFF = 0.5, 0.15
-#: Clicks elsewhere lie this near to the scene's middle, so that most of a window lies inside it.
-ELSEWHERE_MM = 75.0
 #: Points across each pixel at which the truth is asked, so that the mask says how much of the pixel is lesion.
 ACROSS = 2
 SEED_ABDOMENS = 32
@@ -41,6 +39,11 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.kinds)
+
+    @property
+    def lesions(self) -> int:
+        """How many lesions they show."""
+        return int((self.kinds == 0).sum()) // (ANYWHERE + FITTED)
 
 
 def draw_samples(numbers: Iterable[int], seed: int, scenes_each: int) -> Samples:
@@ -73,7 +76,8 @@ def _of_scene(rng: np.random.Generator, scene: Scene) -> Samples | None:
     found = []
 
     def add(click: tuple[float, float], middle: tuple[float, float], pixel_mm: float, kind: int) -> None:
-        frame = Frame(middle, pixel_mm / mm)
+        # As where the segmenter looks: within the picture, so that no window's edge tells of what was clicked.
+        frame = slab.within(Frame(middle, pixel_mm / mm))
         offset = (np.arange(SIDE * ACROSS) - (ACROSS - 1) / 2) / ACROSS
         x, y = np.meshgrid(offset, offset)
         mask = np.zeros((SIDE, SIDE), dtype=np.uint8)
@@ -97,7 +101,7 @@ def _of_scene(rng: np.random.Generator, scene: Scene) -> Samples | None:
                 off = middle + rng.normal(0, OFF_SHARE, 2) * diameter / mm
                 pixel_mm = float(np.clip(rng.uniform(*FITTED_SIDES) * diameter / SIDE, *PIXELS_MM))
                 add(click, (float(off[0]), float(off[1])), pixel_mm, 0)
-    near = np.hypot(*np.ogrid[-(rows // 2) : rows - rows // 2, -(columns // 2) : columns - columns // 2]) * mm < ELSEWHERE_MM
+    near = np.hypot(*np.ogrid[-(rows // 2) : rows - rows // 2, -(columns // 2) : columns - columns // 2]) * mm < PLACES_MM
     for kind in (1, 2, 3):
         y, x = np.nonzero((scene.kinds == kind) & near)
         if len(x):

@@ -24,6 +24,9 @@ Floats = NDArray[np.floating[Any]]
 
 #: Half a scene's side and height in mm.
 HALF_MM, HALF_HEIGHT_MM = 118.0, 10.5
+#: Lesions, and clicks elsewhere, lie so near to a scene's middle in mm; and a scene's middle so far inside the box, where the
+#: lesion's place allows it.
+PLACES_MM, INSET_MM = 75.0, 100.0
 PIXELS_MM = (0.55, 0.95)
 #: Slice distances in mm, and how often.
 SLICES_MM, SLICES_SHARE = ((0.9, 1.7), (1.7, 3.2), (3.2, 6.0)), (0.45, 0.3, 0.25)
@@ -32,7 +35,7 @@ NOISE_SD, CORRELATION = (7.0, 34.0), (0.0, 0.6)
 #: How a scan differs as a whole: HU added, HU multiplied.
 SHIFT_HU, GAIN = 14.0, (0.88, 1.14)
 #: How often other lesions lie beside, most of them, and how often one of them touches the first.
-BESIDE_SHARE, MOST_BESIDE, TOUCHING_SHARE = 0.4, 3, 0.4
+BESIDE_SHARE, MOST_BESIDE, TOUCHING_SHARE = 0.4, 3, 0.15
 #: SD in HU, and wavelengths in mm, of what changes slowly over a scan: perfusion, hardened beams.
 FIELD_HU, FIELD_MM = (0.0, 6.0), (50.0, 250.0)
 #: Within this many HU of its mean the liver's inside is liver; so much darker without a lesion it is another organ or fat.
@@ -43,7 +46,7 @@ DEPTH_SHARE = (0.2, 1.0)
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A volume with a lesion near the middle of its middle slice.
+    """A volume with a lesion in its middle slice.
 
     lesion, place: the lesion and its middle (x, y) in mm from the slice's middle, in the middle slice's plane at height 0, with
     height the z of the slice above the lesion's middle. kinds: (rows, columns) of the middle slice: 0 lesion, 1 vessel, 2 liver,
@@ -80,8 +83,8 @@ def draw_scene(rng: np.random.Generator, anatomy: Anatomy) -> Scene:
     levels = (heights[:, None] + subs[None, :] * slice_mm).ravel()
 
     # Where the lesion's middle lies in the slice; the scene's own grid is turned against the patient, and at times mirrored.
-    place = (float(rng.uniform(-0.5, 0.5)), float(rng.uniform(-0.5, 0.5)))
     angle, mirrored = rng.uniform(-0.5, 0.5), rng.random() < 0.5
+    place = _place_in_scene(rng, middle, radius, angle, mirrored)
     size = int(2 * HALF_MM / pixel_mm) | 1
     along = ((np.arange(size) - size // 2) * pixel_mm).astype(np.float32)
     x, y = np.meshgrid(along, along)
@@ -92,7 +95,7 @@ def draw_scene(rng: np.random.Generator, anatomy: Anatomy) -> Scene:
     depth = _sample_depth(anatomy, world_x, world_y, middle[2] + height)
 
     blur = anatomy.densities.edge_mm
-    others = _draw_others(rng, anatomy, lesion)
+    others = _draw_others(rng, anatomy, lesion, place)
     clean_middle = planes[len(planes) // 2].copy()
     for plane, level in zip(planes, levels.tolist(), strict=True):
         for one, at in [*others, (lesion, (*place, 0.0))]:
@@ -122,8 +125,23 @@ def _place(rng: np.random.Generator, anatomy: Anatomy, lesion: DrawnLesion) -> N
     return corner + steps + rng.uniform(-1, 1, 3)
 
 
+def _place_in_scene(
+    rng: np.random.Generator, middle: NDArray[np.float64], radius: float, angle: float, mirrored: bool
+) -> tuple[float, float]:
+    """Where in the scene the lesion's middle lies: anywhere, as clicks elsewhere do, but with most of it in the picture."""
+    reach = min(PLACES_MM, HALF_MM - radius)
+    off = reach * np.sqrt(rng.random()) * np.exp(1j * rng.uniform(0, 2 * np.pi))
+    (left, right), (top, bottom), _ = BOX_MM
+    x = np.clip(middle[0] - off.real, left + INSET_MM, right - INSET_MM)
+    y = np.clip(middle[1] - off.imag, top + INSET_MM, bottom - INSET_MM)
+    # From the scene's middle to the lesion's, in the turned patient's plane, then in the scene's.
+    off = complex(middle[0] - x, middle[1] - y) * np.exp(-1j * angle)
+    off *= min(1.0, reach / max(abs(off), 1e-6))
+    return float(-off.real if mirrored else off.real), float(off.imag)
+
+
 def _draw_others(
-    rng: np.random.Generator, anatomy: Anatomy, lesion: DrawnLesion
+    rng: np.random.Generator, anatomy: Anatomy, lesion: DrawnLesion, place: tuple[float, float]
 ) -> list[tuple[DrawnLesion, tuple[float, float, float]]]:
     """At times other lesions, clear of the first or touching it."""
     if rng.random() >= BESIDE_SHARE:
@@ -136,7 +154,8 @@ def _draw_others(
         if not touching and len(lesion.bodies) + len(other.bodies) > 2:
             gap *= 1.4
         angle = rng.uniform(0, 2 * np.pi)
-        others.append((other, (float(gap * np.cos(angle)), float(gap * np.sin(angle)), float(rng.uniform(-5, 5)))))
+        x, y = place[0] + gap * np.cos(angle), place[1] + gap * np.sin(angle)
+        others.append((other, (float(x), float(y), float(rng.uniform(-5, 5)))))
     return others
 
 

@@ -65,7 +65,7 @@ A U-Net of width {manifest.width} over 96 × 96 windows of the clicked slice and
 
 ## What it was trained on
 
-Simulated: {manifest.class_counts["lesion"]} scenes of simulated abdomens with lesions of widely varied looks
+Simulated: {manifest.class_counts["lesion"]} lesions of widely varied looks in scenes of simulated abdomens
 (`lesionlabel.clicks`). No patient's image. {PHANTOM_SAYS_NOTHING}
 
 ## How good it is on simulated scenes of abdomens that it did not see

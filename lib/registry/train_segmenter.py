@@ -26,7 +26,7 @@ from lesionlabel.training.hooks import Progress, ShouldStop, StoppedError, never
 class SegmenterRecipe:
     """abdomens: simulated, with scenes each. measured: abdomens of another seed, measured_seed, that it is measured on."""
 
-    abdomens: int = 80
+    abdomens: int = 100
     scenes_each: int = 72
     measured: int = 12
     measured_scenes: int = 20
@@ -73,7 +73,7 @@ def _keep(folder: Path, recipe: SegmenterRecipe, samples: Samples, trained: Trai
     manifest = SegmenterManifest(
         version=version,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        class_counts={"lesion": recipe.abdomens * recipe.scenes_each},
+        class_counts={"lesion": samples.lesions},
         trained_on="phantom",
         patients=(),
         snapshot=_digest(samples),

@@ -8,9 +8,10 @@ from scipy import ndimage
 
 from lesionlabel.clicks import samples as sampling
 from lesionlabel.clicks.anatomy import VESSEL_HU
-from lesionlabel.clicks.lesions import draw_any_lesion
+from lesionlabel.clicks.lesions import Patches, draw_any_lesion
 from lesionlabel.clicks.samples import ACROSS, draw_samples
 from lesionlabel.clicks.scenes import draw_scene
+from lesionlabel.lesions.window import SIDE
 from lesionlabel.phantom.patient import draw_densities
 from lesionlabel.phantom.presets import PRESETS
 
@@ -44,11 +45,38 @@ def test_a_fading_lesion_is_fainter_at_its_edge_than_in_its_middle():
     rng, densities = np.random.default_rng(3), draw_densities(np.random.default_rng(3), PRESETS["sharp"])
     fading = next(lesion for _ in range(200) if (lesion := draw_any_lesion(rng, densities)).fade_mm and len(lesion.bodies) == 1)
     y, x = np.indices((241, 241), dtype=np.float32) - 120
-    contrast = np.abs(fading.paint(np.full_like(x, densities.liver), x, y, 0.0, 0.7) - densities.liver)
+    plain, liver = replace(fading, fade_mm=0.0), np.full_like(x, densities.liver)
+    kept = np.abs(fading.paint(liver, x, y, 0.0, 0.7) - liver), np.abs(plain.paint(liver, x, y, 0.0, 0.7) - liver)
     depth = np.asarray(ndimage.distance_transform_edt(fading.contains(x, y, 0.0)))
-    assert contrast[(depth > 3) & (depth < 5)].mean() < 0.8 * contrast[depth > fading.fade_mm].mean()
-    plain = replace(fading, fade_mm=0.0)
+    edge, middle = ((depth > 2) & (depth < 4)), depth > 1.5 * fading.fade_mm
+    assert kept[0][edge].mean() < 0.8 * kept[1][edge].mean()
+    np.testing.assert_allclose(kept[0][middle], kept[1][middle], atol=1e-3)
     np.testing.assert_array_equal(plain.contains(x, y, 0.0), fading.contains(x, y, 0.0))
+
+
+def test_patches_of_tissue_lie_side_by_side_in_a_lesion():
+    rng, densities = np.random.default_rng(4), draw_densities(np.random.default_rng(4), PRESETS["sharp"])
+    bodies = [body for _ in range(200) for body in draw_any_lesion(rng, densities).bodies]
+    patchy = [(body, body.inside) for body in bodies if isinstance(body.inside, Patches)]
+    assert 30 < len(patchy) < 150
+    y, x = np.indices((61, 61), dtype=np.float32) - 30
+    for body, field in patchy:
+        found = body.body + body.inside_sd * field(x * body.diameter_mm / 60, y * body.diameter_mm / 60, 0.0)
+        tissues = body.body + field.hu
+        assert tissues.min() - 0.01 <= found.min() <= found.max() <= tissues.max() + 0.01
+        assert tissues.min() > -6
+        assert tissues.max() < densities.liver + 81
+    likes = [np.abs(body.body + field.hu - densities.liver).min() < 8 for body, field in patchy]
+    assert 0.3 < np.mean(likes) < 0.9
+
+
+def test_a_window_s_edge_does_not_tell_what_was_clicked():
+    samples = draw_samples(range(1), seed=8, scenes_each=16)
+    off = np.hypot(*(samples.clicks - (SIDE - 1) / 2).T) * samples.pixels_mm
+    wide = samples.pixels_mm > 1.6
+    lesion, elsewhere = (off[wide & kind] for kind in (samples.kinds == 0, samples.kinds != 0))
+    # Windows that fill a scene cannot move: where clicks lie in them must not tell lesions from other places.
+    assert 0.4 < np.median(lesion) / np.median(elsewhere) < 2.5
 
 
 def test_a_scene_is_the_same_for_the_same_draws(anatomy, scenes):
