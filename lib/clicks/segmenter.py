@@ -24,7 +24,8 @@ Probabilities = NDArray[np.float32]
 
 #: Side of the pixels of the first windows in mm, and the least and most of the closer ones.
 FIRST_MM = (0.55, 1.1, 2.2)
-#: A first window is left out where it is longer than so many of the volume's shorter sides: much of it would be repeated edge.
+#: A first window is left out where it is longer than so many of the shorter sides of what lies around the click: much of it would
+#: be repeated edge.
 MOST_SIDES = 1.5
 CLOSER_MM = (0.45, 2.4)
 #: Side of a closer window in diameters of what was found, and how many closer looks there are.

@@ -20,7 +20,7 @@ from lesionlabel.imaging.synthetic_seen import synthetic_volume
 from lesionlabel.lesions.classes import ClassList
 from lesionlabel.lesions.cohort import BIASED, BlindDecision, Cohort, CohortLesion
 from lesionlabel.lesions.consensus import Agreement, Settled
-from lesionlabel.lesions.errors import InputError, NotFoundError
+from lesionlabel.lesions.errors import InputError, NotFoundError, without_uids
 from lesionlabel.lesions.lesion import Lesion
 from lesionlabel.lesions.matching import same_lesions
 from lesionlabel.lesions.readings import spacing_of, usable
@@ -179,15 +179,17 @@ def _blind_since(lesion: Lesion, since: datetime) -> bool:
 
 
 def _cut(datastore: CuratedDatastore, store: VolumeStore, classes: ClassList, chosen: dict[str, list[Settled]]) -> Cohort:
-    """The lesions, by image, with the context that each ROI is cut from, without images that are gone from the PACS."""
-    members, lost = [], 0
+    """The lesions, by image, with the context that each ROI is cut from, without images that the PACS has no more or two of."""
+    members, lost, why = [], 0, set()
     for image_id, found in sorted(chosen.items()):
         patient = read_sidecar(datastore.studies, image_id).patient
         try:
-            volume = store.open(Path(datastore.get_image_uri(image_id)))
-        except NotFoundError:
+            path = datastore.labelled_image(image_id)
+        except (NotFoundError, InputError) as error:
             lost += len(found)
+            why.add(without_uids(str(error)))
             continue
+        volume = store.open(path)
         for settled in found:
             lesion = settled.lesion
             assert lesion is not None
@@ -204,5 +206,5 @@ def _cut(datastore: CuratedDatastore, store: VolumeStore, classes: ClassList, ch
                 )
             )
     if lost:
-        logger.warning("%d lesion(s) are left out: their series are gone from the PACS and from here. Put them back there.", lost)
+        logger.warning("%d lesion(s) are left out, as their series cannot be opened. %s", lost, " ".join(sorted(why)))
     return Cohort(tuple(members), tuple(classes.names))

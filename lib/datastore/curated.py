@@ -98,6 +98,10 @@ class CuratedDatastore(FollowedDatastore):
             raise NotFoundError("No image has a final label yet, so there is no data set to download.")
         return super().get_dataset_archive(limit_cases)
 
+    def labelled_image(self, image_id: str) -> Path:
+        """The path of the volume that an image's labels were drawn on. Raises NotFoundError, and others as get_image_uri."""
+        return Path(self.get_image_uri(image_id))
+
     def note(self, image_id: str) -> str | None:
         """What a reader has to know of where an image comes from; None where there is nothing, as here."""
         return None

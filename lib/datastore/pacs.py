@@ -28,7 +28,7 @@ from lesionlabel.settings import Settings
 logger = logging.getLogger(__name__)
 
 #: What an image's info says under "pacs".
-LISTED, NOT_CHECKED, UNREADABLE, GONE = "listed", "not checked yet", "cannot be read there", "gone"
+LISTED, NOT_CHECKED, UNREADABLE, REFUSED, GONE = "listed", "not checked yet", "cannot be read there", "cannot be used", "gone"
 GONE_NOTE = "This series is not on the PACS any more: the answer is about the copy that was fetched before."
 NOT_LISTED = "The PACS lists no CT series with that Series Instance UID."
 #: How long a datastore that is closed waits for its listing: a connection that is cut off in the middle is never closed.
@@ -38,8 +38,8 @@ CLOSING_S = 2.0
 class PacsDatastore(CuratedDatastore):
     """The CT series of a PACS by Series Instance UID; labels, history and answers as in a studies folder.
 
-    An image's info says under "pacs" whether it is listed, not checked for synthetic data yet, not readable there, or gone. Only
-    images that are listed, checked and readable are offered; synthetic ones are marked, as everywhere. Series that were fetched
+    An image's info says under "pacs" whether it is listed, not checked for synthetic data yet, not readable there, of no use (and
+    why, under "refused"), or gone. Only the first are offered; synthetic ones are marked, as everywhere. Series that were fetched
     and are gone from the PACS stay, with their labels.
     """
 
@@ -79,6 +79,11 @@ class PacsDatastore(CuratedDatastore):
                 raise
         return str(self._images.path(image_id))
 
+    def labelled_image(self, image_id: str) -> Path:
+        """As in a studies folder: the copy here, whatever the PACS holds now, or fetched again."""
+        copy = self.studies / f"{image_id}{EXTENSION}"
+        return copy if self._is_labelled(image_id) and copy.exists() else super().labelled_image(image_id)
+
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
         raise InputError("Images come from the PACS: send the series there, and it appears here within seconds.")
 
@@ -95,17 +100,17 @@ class PacsDatastore(CuratedDatastore):
         return super().save_label(image_id, label_filename, label_tag, label_info)
 
     def get_dataset_archive(self, limit_cases: int | None) -> str:
-        """As in a studies folder, without series of which neither the PACS nor this server has the slices any more."""
+        """As in a studies folder, without series that cannot be had: gone from the PACS and from here, or refused."""
         lost, labelled = 0, self.get_labeled_images()
         for image_id in labelled:
             try:
-                self.get_image_uri(image_id)
-            except NotFoundError:
+                self.labelled_image(image_id)
+            except (NotFoundError, InputError):
                 lost += 1
         if lost:
-            logger.warning("The data set lacks %d labelled series that the PACS has no more.", lost)
+            logger.warning("The data set lacks %d labelled series that the PACS has no more, or that cannot be used.", lost)
         if lost and lost == len(labelled):
-            raise NotFoundError("All labelled series are gone from the PACS and from here. Put them back on the PACS.")
+            raise NotFoundError("No labelled series can be had from the PACS, nor is one here. Put them back on the PACS.")
         return super().get_dataset_archive(limit_cases)
 
     def datalist(self, full_path: bool = True) -> list[dict[str, Any]]:
@@ -160,10 +165,12 @@ class PacsDatastore(CuratedDatastore):
             if not is_id(uid):
                 continue
             one, before = listed.get(uid), known.get(uid)
-            kept = {} if before is None else before.image.info
+            kept = {} if before is None else {key: value for key, value in before.image.info.items() if key != "refused"}
             info = {"ts": int(time.time()), "name": f"{uid}{EXTENSION}", **kept, "pacs": _state(one)}
             if one is not None and one.instances is not None:
                 info["slices"] = one.instances
+            if one is not None and one.refused:
+                info["refused"] = one.refused
             if (one is not None and one.synthetic) or (before is None and uid in fetched and self._is_simulated(uid)):
                 info["synthetic"] = True
             images[uid] = ImageLabelModel(image=DataModel(ext=EXTENSION, info=info))
@@ -180,4 +187,6 @@ def _state(one: Listed | None) -> str:
         return GONE
     if not one.readable:
         return UNREADABLE
+    if one.refused:
+        return REFUSED
     return NOT_CHECKED if one.synthetic is None else LISTED

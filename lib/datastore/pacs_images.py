@@ -14,7 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from lesionlabel.datastore.pacs_listing import PacsListing
+from lesionlabel.datastore.pacs_listing import Listed, PacsListing
 from lesionlabel.imaging.dicom import Owner, read_owner
 from lesionlabel.imaging.dicomweb import DicomWeb
 from lesionlabel.imaging.identity import Identity
@@ -22,11 +22,21 @@ from lesionlabel.imaging.importer import series_info_of
 from lesionlabel.imaging.nifti import write_image
 from lesionlabel.imaging.orientation import from_canonical
 from lesionlabel.imaging.same_voxels import voxels_digest
-from lesionlabel.imaging.series import find_series, load_series
+from lesionlabel.imaging.series import LoadedSeries, find_series, load_series
 from lesionlabel.imaging.sidecar import Sidecar, read_sidecar, sidecar_path, write_sidecar
 from lesionlabel.imaging.synthetic_register import SyntheticRegister
 from lesionlabel.lesions.cohort import PHANTOM_PREFIX
-from lesionlabel.lesions.errors import InputError, IntegrityError, NotFoundError, PacsError, PacsFaultError, places, without_uids
+from lesionlabel.lesions.errors import (
+    InputError,
+    IntegrityError,
+    NotFoundError,
+    PacsDamagedError,
+    PacsError,
+    PacsFaultError,
+    places,
+    without_uids,
+)
+from lesionlabel.lesions.volume import Volume
 
 logger = logging.getLogger(__name__)
 
@@ -37,11 +47,12 @@ AT_WORK_S = 3600.0
 #: Slices of a retrieval that was cut off are of use for so long.
 ABANDONED_S = 24 * 3600.0
 AT_ONCE = 2
-#: In a sidecar's source: how many instances the PACS listed when it was fetched, None where it did not say.
-INSTANCES = "pacs_instances"
+#: In a sidecar's source: the study and how many instances the PACS listed when it was fetched, None where it did not say.
+STUDY, INSTANCES = "pacs_study_uid", "pacs_instances"
 #: The PACS is not asked again for so long about a copy that it could not give again.
 ASKED_AGAIN_S = 900.0
 MIXED = "The series cannot be used. Its files say that they are of several patients or studies."
+UNSAID = "The series cannot be used. Some of its files lack the Patient ID, its issuer or the study that the others name."
 
 
 class PacsImages:
@@ -83,15 +94,18 @@ class PacsImages:
         all the same), NotFoundError when it was deleted there, InputError when it is no CT volume.
         """
         target = self._folder / f"{uid}{EXTENSION}"
-        if self._is_current(uid, target):
-            # The time of last use, which eviction goes by; the time of change stays, by which open volumes are known.
-            os.utime(target, ns=(time.time_ns(), target.stat().st_mtime_ns))
-            return target
+        listed = self._listing.series.get(uid)
+        if listed is not None and listed.ambiguous:
+            raise InputError(listed.refused)
+        with suppress(FileNotFoundError):  # it has just made room for others
+            if self._is_current(uid, target):
+                # The time of last use, which eviction goes by; the time of change stays, by which open volumes are known.
+                os.utime(target, ns=(time.time_ns(), target.stat().st_mtime_ns))
+                return target
         work = self._begun(uid)
         try:
             return work.result(self._wait_s)
         except TimeoutError:
-            listed = self._listing.series.get(uid)
             count = len(list((self._staging / uid).glob("*.dcm")))
             known = f" of {listed.instances}" if listed is not None and listed.instances else ""
             raise PacsError(
@@ -99,13 +113,21 @@ class PacsImages:
             ) from None
 
     def _is_current(self, uid: str, target: Path) -> bool:
-        """Whether the volume is here and the series has not grown since, as one does that is still being sent to the PACS."""
+        """Whether the volume is here, of that study, and has not grown since, as one does that is still being sent to the PACS.
+
+        What labels lie on stays as it was when they were drawn.
+        """
         if not target.exists():
             return False
         listed = self._listing.series.get(uid)
-        if listed is None or listed.instances is None or self._is_labelled(uid):
+        if listed is None:
             return True
-        return read_sidecar(self._folder, uid).source.get(INSTANCES) == listed.instances
+        source = read_sidecar(self._folder, uid).source
+        if source.get(STUDY, source.get("study_uid")) != listed.study_uid:
+            return False
+        if self._is_labelled(uid):
+            return True
+        return listed.refused is None and listed.instances in (None, source.get(INSTANCES))
 
     def _begun(self, uid: str) -> Future[Path]:
         with self._lock:
@@ -135,19 +157,13 @@ class PacsImages:
         target, staging = self._folder / f"{uid}{EXTENSION}", self._staging / uid
         try:
             with FileLock(self._staging / f"{uid}.lock"):
-                # What was fetched before is had again also when the site's search does not find it any more.
-                listed = self._listing.look_for(uid, everywhere=sidecar_path(self._folder, uid).exists())
-                if listed is None:
-                    raise NotFoundError("The series is not on the PACS any more, and there is no copy of it here.")
-                if self._is_current(uid, target):
-                    return target
-                slices = self._client.retrieve(listed.study_uid, uid, staging)
-                self._put(uid, slices, listed.instances, target)
-                shutil.rmtree(staging, ignore_errors=True)
-        except InputError:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
-        except (NotFoundError, IntegrityError, PacsError):
+                try:
+                    self._update(uid, staging, target)
+                except (InputError, NotFoundError, PacsDamagedError):
+                    # What is sent anew under the same UIDs must not be mixed with what came before.
+                    shutil.rmtree(staging, ignore_errors=True)
+                    raise
+        except (IntegrityError, PacsError):
             raise
         except (OSError, RuntimeError) as error:  # the latter is ITK's, which names the file
             logger.warning("A series of the PACS could not be written: %s", places(error))
@@ -157,8 +173,35 @@ class PacsImages:
             ) from None
         return target
 
-    def _put(self, uid: str, slices: list[Path], listed: int | None, target: Path) -> None:
-        """Read the slices as an import does, and write sidecar, then volume: no image lacks its patient."""
+    def _update(self, uid: str, staging: Path, target: Path) -> None:
+        """Have the series as the PACS holds it now at target, unless it is there."""
+        # What was fetched before is had again also when the site's search does not find it any more.
+        listed = self._listing.look_for(uid, everywhere=sidecar_path(self._folder, uid).exists())
+        if listed is None:
+            raise NotFoundError("The series is not on the PACS any more, and there is no copy of it here.")
+        if listed.ambiguous:
+            raise InputError(listed.refused)
+        if self._is_current(uid, target):
+            return
+        self._remove_if_abandoned(staging)
+        try:
+            loaded, sidecar = self._read(uid, self._client.retrieve(listed.study_uid, uid, staging), listed)
+        except (InputError, PacsDamagedError) as error:
+            reason = without_uids(str(error))
+            self._listing.refuse(uid, listed, reason)
+            raise type(error)(reason) from None
+        self._check_same(sidecar)
+        self._put(loaded.volume, sidecar, target, staging)
+        shutil.rmtree(staging, ignore_errors=True)
+
+    def _remove_if_abandoned(self, staging: Path) -> None:
+        """Slices of a retrieval that was cut off are of use for a day: the PACS may hold others under their UIDs by then."""
+        with suppress(FileNotFoundError):
+            if time.time() - staging.stat().st_mtime > ABANDONED_S:
+                shutil.rmtree(staging, ignore_errors=True)
+
+    def _read(self, uid: str, slices: list[Path], listed: Listed) -> tuple[LoadedSeries, Sidecar]:
+        """Read the slices as an import does. Raises InputError where they are not the whole of one patient's CT."""
         staging = slices[0].parent
         owners = _owners(slices)
         _require_one_patient(owners)
@@ -166,16 +209,13 @@ class PacsImages:
         # OHIF shows them all the same, and its outlines count the slices.
         lacking = [one.reason for one in refused if one.may_be_slice]
         if len(found) > 1:
-            raise InputError(MIXED)
+            raise InputError(UNSAID)
         if not found:
             why = lacking or [one.reason for one in refused]
             raise InputError(f"The series cannot be used. {why[0]}")
         first = found[0].first
         _require_all(lacking, len(slices))
-        try:
-            loaded = load_series(found[0], staging)
-        except InputError as error:
-            raise type(error)(without_uids(str(error))) from None
+        loaded = load_series(found[0], staging)
         _require_all([one.reason for one in loaded.refused], len(slices))
         # Also by a mark on a file that is no slice.
         synthetic = any(owner.marked for owner in owners) or self._register.knows_volume(loaded.volume.voxels)
@@ -185,17 +225,24 @@ class PacsImages:
             f"{PHANTOM_PREFIX}{pseudonym}" if synthetic else pseudonym,
             synthetic,
             series_info_of(loaded.volume),
-            {**loaded.source, INSTANCES: listed},
+            {**loaded.source, STUDY: listed.study_uid, INSTANCES: listed.instances},
             voxels_digest(loaded.volume),
         )
-        self._check_same(sidecar)
-        self._listing.mark(uid, synthetic)
-        write_sidecar(self._folder, sidecar)
+        return loaded, sidecar
+
+    def _put(self, volume: Volume, sidecar: Sidecar, target: Path, staging: Path) -> None:
+        """Sidecar, then volume: no image lacks its patient, and none stands beside what is said of another one."""
         # In the order of the series' own grid, which is that of OHIF's voxels; not packed, which would take longer than fetching.
-        native = loaded.volume.native
-        write_image(target, from_canonical(loaded.volume.voxels, native), native, compress=False, replace=True)
+        native, ready = volume.native, staging / target.name
+        ready.unlink(missing_ok=True)
+        write_image(ready, from_canonical(volume.voxels, native), native, compress=False)
+        self._listing.mark(sidecar.image, sidecar.simulated)
+        target.unlink(missing_ok=True)
+        write_sidecar(self._folder, sidecar)
+        ready.replace(target)
 
     def _check_same(self, sidecar: Sidecar) -> None:
+        """Raises InputError where labels were drawn on other slices."""
         if not sidecar_path(self._folder, sidecar.image).exists():
             return
         before = read_sidecar(self._folder, sidecar.image)
@@ -258,8 +305,9 @@ class PacsImages:
             if error.passing and not isinstance(error, PacsFaultError):
                 raise
             there = []
-        if set(read_sidecar(self._folder, uid).source.get("sop_instance_uids", [])) <= set(there):
-            return bool(there)
+        with suppress(IntegrityError):  # a damaged sidecar does not say what the copy has
+            if set(read_sidecar(self._folder, uid).source.get("sop_instance_uids", [])) <= set(there):
+                return bool(there)
         self._not_before[uid] = time.monotonic() + ASKED_AGAIN_S
         return False
 

@@ -16,8 +16,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from lesionlabel.imaging.dicom import quiet_pydicom
-from lesionlabel.imaging.dicomweb import AT_ONCE, MEND, DicomWeb
+from lesionlabel.imaging.dicomweb import AT_ONCE, MEND, DicomWeb, PacsSeries
 from lesionlabel.imaging.synthetic_tags import MARK_TAGS, is_synthetic
 from lesionlabel.lesions.errors import InputError, NotFoundError, PacsError, PacsFaultError, places
 from lesionlabel.lesions.files import write_atomically
@@ -31,6 +30,9 @@ SHARE = 0.1
 #: Series whose headers are looked at before what is known is shown.
 BATCH = 40
 FILE = "listing.json"
+#: Why a series was refused holds for so long, unless the PACS lists it otherwise: it may have been mended without that. Shorter
+#: where the PACS does not say how many instances it has, as it may have been arriving still.
+REFUSED_S, UNCOUNTED_S = 24 * 3600.0, 3600.0
 MARKS = frozenset(f"{Tag(tag):08X}" for tag in MARK_TAGS)
 
 
@@ -38,13 +40,21 @@ MARKS = frozenset(f"{Tag(tag):08X}" for tag in MARK_TAGS)
 class Listed:
     """A series on the PACS. instances: how many, None where unknown. synthetic: None until a header was looked at.
 
-    readable: not where the PACS listed it once, still has it, and cannot read it now.
+    readable: not where the PACS listed it once, still has it, and cannot read it now. refused: why it cannot be used, None where
+    nothing is known against it; refused_at: when that was found, in s since 1970, 0 where each reading of the list finds it anew.
     """
 
     study_uid: str
     instances: int | None = None
     synthetic: bool | None = None
     readable: bool = True
+    refused: str | None = None
+    refused_at: float = 0.0
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether its UID names several series, so that no question about it can be answered."""
+        return self.refused is not None and not self.refused_at
 
 
 #: What a header says of being synthetic: None where it cannot be read, the error where the series is gone.
@@ -92,17 +102,19 @@ class PacsListing:
         found, unreadable = self._client.readable_series(self._search)
         kept = self._not_lacked(before.keys() - {one.series_uid for one in found}) if unreadable else set()
         studies = Counter(one.series_uid for one in found)
-        # A Series Instance UID in two studies names nothing: a click on one would be answered about the other.
-        listed = [one for one in found if studies[one.series_uid] == 1]
         with self._changing() as series:
             # What was looked for meanwhile may have come after the PACS made its list.
             added = {uid: one for uid, one in series.items() if uid not in before}
             added |= {uid: replace(one, readable=False) for uid, one in series.items() if uid in kept}
-            marks = {uid: one.synthetic for uid, one in series.items()}
+            known = dict(series)
             series.clear()
             series |= added
-            series |= {one.series_uid: Listed(one.study_uid, one.instances, marks.get(one.series_uid)) for one in listed}
-        unknown = [uid for uid, one in self.series.items() if one.synthetic is None and one.readable]
+            for one in found:
+                listed = _listed(one, known.get(one.series_uid))
+                if studies[one.series_uid] > 1:
+                    listed = replace(listed, refused=in_studies(studies[one.series_uid]), refused_at=0.0)
+                series[one.series_uid] = listed
+        unknown = [uid for uid, one in self.series.items() if one.synthetic is None and one.readable and studies[uid] <= 1]
         with ThreadPoolExecutor(AT_ONCE, "pacs-headers") as pool:
             for start in range(0, len(unknown), BATCH):
                 said = dict(zip(batch := unknown[start : start + BATCH], pool.map(self._said_if_any, batch), strict=True))
@@ -126,20 +138,25 @@ class PacsListing:
         if not found:
             return None
         if len(found) > 1:
-            raise InputError(
-                f"The PACS holds {len(found)} studies with a series of this UID: nobody knows which is meant. Mend it there."
-            )
-        one = found[0]
+            raise InputError(in_studies(len(found)))
         with self._changing() as series:
-            before = series.get(series_uid)
-            series[series_uid] = Listed(one.study_uid, one.instances, before.synthetic if before else None)
+            series[series_uid] = _listed(found[0], series.get(series_uid))
         with suppress(PacsFaultError):  # a damaged file; retrieval looks at every slice
             self._take({series_uid: self._said(series_uid)})
         return self.series.get(series_uid)
 
     def mark(self, series_uid: str, synthetic: bool) -> None:
-        """Say what its slices, all of which were read, say."""
-        self._take({series_uid: synthetic})
+        """Say what its slices, all of which were read and can be used, say."""
+        with self._changing() as series:
+            if (one := series.get(series_uid)) is not None:
+                series[series_uid] = replace(one, synthetic=synthetic, refused=one.refused if one.ambiguous else None)
+
+    def refuse(self, series_uid: str, retrieved: Listed, reason: str) -> None:
+        """Keep why a series cannot be used as it was retrieved, so that it is not offered before that may have changed."""
+        with self._changing() as series:
+            one = series.get(series_uid)
+            if one is not None and not one.ambiguous and _same_slices(one, retrieved):
+                series[series_uid] = replace(one, refused=reason, refused_at=time.time())
 
     def _refresh_quietly(self) -> None:
         started = time.monotonic()
@@ -174,11 +191,10 @@ class PacsListing:
             header = self._client.first_header(one.study_uid, series_uid)
         except NotFoundError as gone:
             return gone
-        with quiet_pydicom():
-            try:
-                return is_synthetic(Dataset.from_json({tag: value for tag, value in header.items() if tag.upper() in MARKS}))
-            except Exception:  # pydicom raises anything on values that break the standard; retrieval looks at every slice
-                return None
+        try:
+            return is_synthetic(Dataset.from_json({tag: value for tag, value in header.items() if tag.upper() in MARKS}))
+        except Exception:  # pydicom raises anything on values that break the standard; retrieval looks at every slice
+            return None
 
     def _said_if_any(self, series_uid: str) -> Said | PacsError:
         try:
@@ -215,6 +231,25 @@ class PacsListing:
                 write_atomically(self._file, json.dumps(content).encode())
             except OSError as error:  # it is only for the next start
                 logger.warning("The list of the PACS's series could not be kept: %s", places(error))
+
+
+def in_studies(count: int) -> str:
+    """A Series Instance UID in two studies names nothing: a click on one would be answered about the other."""
+    return f"The PACS holds {count} studies with a series of this UID: nobody knows which is meant. Mend it there."
+
+
+def _same_slices(one: Listed, other: Listed) -> bool:
+    """As far as a list tells."""
+    return (one.study_uid, one.instances) == (other.study_uid, other.instances)
+
+
+def _listed(one: PacsSeries, before: Listed | None) -> Listed:
+    """A series that is listed now, with what is known of it from before."""
+    listed = Listed(one.study_uid, one.instances, before.synthetic if before else None)
+    holds = UNCOUNTED_S if one.instances is None else REFUSED_S
+    if before is None or not _same_slices(before, listed) or time.time() - before.refused_at > holds:
+        return listed
+    return replace(listed, refused=before.refused, refused_at=before.refused_at)
 
 
 def unreadable_series(count: int) -> str:

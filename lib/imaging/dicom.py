@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import struct
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +18,12 @@ from lesionlabel.imaging.nifti import MAX_SIDE
 from lesionlabel.imaging.series_info import Info, series_info
 from lesionlabel.imaging.synthetic import is_synthetic_name
 from lesionlabel.imaging.synthetic_tags import MARK_TAGS, is_generated, is_synthetic
-from lesionlabel.lesions.errors import InputError, NotCTError
+from lesionlabel.lesions.errors import InputError, NotCTError, OtherKindError
+
+# Real archives break the standard in small ways, and warnings about that quote values, names and UIDs among them. They are
+# dropped once for the whole process: a context that drops them changes what all threads share, and fails where two overlap.
+for library in ("pydicom", "highdicom", "openjpeg", "libjpeg"):
+    warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 #: What pydicom raises on files that are damaged, cut short, or something else altogether.
@@ -102,28 +105,19 @@ class SliceHeader:
     info: Info
 
 
-@contextmanager
-def quiet_pydicom() -> Iterator[None]:
-    """Real archives break the standard in small ways; pydicom's warnings about them can quote names, so they are dropped."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
 def read_dataset(path: Path, tags: list[int | str] | None = None, *, pixels: bool = True) -> FileDataset:
     """The DICOM data set in a file, with or without the 128-byte preamble; without pixels where tags are given.
 
     Raises InputError when the file is no DICOM file or is damaged.
     """
     numbers = None if tags is None else [int(Tag(tag)) for tag in tags]
-    with quiet_pydicom():
-        try:
-            headers_only = tags is not None or not pixels
-            return pydicom.dcmread(path, stop_before_pixels=headers_only, specific_tags=numbers, force=_lacks_preamble(path))
-        except InvalidDicomError:
-            raise InputError("It is no DICOM, NIfTI or NRRD file.") from None
-        except UNREADABLE as error:
-            raise InputError(f"The DICOM header is damaged or cut short ({type(error).__name__}).") from error
+    try:
+        headers_only = tags is not None or not pixels
+        return pydicom.dcmread(path, stop_before_pixels=headers_only, specific_tags=numbers, force=_lacks_preamble(path))
+    except InvalidDicomError:
+        raise InputError("It is no DICOM, NIfTI or NRRD file.") from None
+    except UNREADABLE as error:
+        raise InputError(f"The DICOM header is damaged or cut short ({type(error).__name__}).") from error
 
 
 def _lacks_preamble(path: Path) -> bool:
@@ -139,30 +133,29 @@ def _lacks_preamble(path: Path) -> bool:
 def read_owner(path: Path) -> Owner:
     """Whose any DICOM file is. Raises InputError where it cannot be read."""
     header = read_dataset(path, ["PatientID", "IssuerOfPatientID", "StudyInstanceUID", *MARK_TAGS])
-    with quiet_pydicom():
-        try:
-            patient, issuer, study = (
-                str(header.get(keyword) or "").strip() for keyword in ("PatientID", "IssuerOfPatientID", "StudyInstanceUID")
-            )
-            return Owner(patient, issuer, study, is_synthetic(header) or is_generated(header))
-        except UNREADABLE as error:
-            raise InputError(f"The DICOM header is damaged or cut short ({type(error).__name__}).") from error
+    try:
+        patient, issuer, study = (
+            str(header.get(keyword) or "").strip() for keyword in ("PatientID", "IssuerOfPatientID", "StudyInstanceUID")
+        )
+        return Owner(patient, issuer, study, is_synthetic(header) or is_generated(header))
+    except UNREADABLE as error:
+        raise InputError(f"The DICOM header is damaged or cut short ({type(error).__name__}).") from error
 
 
 def read_header(path: Path, *, eight_bit: bool = False) -> SliceHeader:
     """The header of a CT slice. eight_bit: for masks, which are stored as pictures of one byte.
 
-    Raises InputError or NotCTError with the reason when the file is no slice of an axial CT series.
+    Raises InputError or NotCTError with the reason when the file is no slice of an axial CT series, OtherKindError where it says
+    that it is something else.
     """
     header = read_dataset(path, TAGS)
-    with quiet_pydicom():
-        try:
-            _check_kind(header, eight_bit)
-            return _slice_header(path, header)
-        except InputError:
-            raise
-        except UNREADABLE as error:
-            raise InputError(f"The DICOM header is damaged or cut short ({type(error).__name__}).") from error
+    try:
+        _check_kind(header, eight_bit)
+        return _slice_header(path, header)
+    except InputError:
+        raise
+    except UNREADABLE as error:
+        raise InputError(f"The DICOM header is damaged or cut short ({type(error).__name__}).") from error
 
 
 def _check_kind(header: FileDataset, eight_bit: bool) -> None:
@@ -176,21 +169,23 @@ def _check_kind(header: FileDataset, eight_bit: bool) -> None:
     if sop_class != CT_IMAGE:
         name = UID(sop_class).name
         if modality in ("", "CT"):
-            raise NotCTError(f"Its SOP class is {name}, not CT Image Storage.")
-        raise NotCTError(f"Its modality is {modality} ({name}); only CT is imported.")
+            raise OtherKindError(f"Its SOP class is {name}, not CT Image Storage.")
+        raise OtherKindError(f"Its modality is {modality} ({name}); only CT is imported.")
     if modality != "CT":
         raise NotCTError(f"Its modality is {modality}; only CT is imported.")
     if image_type & LOCALIZER_WORDS:
-        raise NotCTError("It is a scout (localizer) image.")
+        raise OtherKindError("It is a scout (localizer) image.")
     if image_type & PICTURE_WORDS:
-        raise NotCTError("It is a secondary capture (screen save, protocol or dose report).")
+        raise OtherKindError("It is a secondary capture (screen save, protocol or dose report).")
     if image_type & PROJECTION_WORDS:
-        raise NotCTError("It is a projection (MIP or rendering); its densities are not those of a slice.")
+        raise OtherKindError("It is a projection (MIP or rendering); its densities are not those of a slice.")
     if int(header.get("NumberOfFrames") or 1) != 1:
         raise NotCTError(f"It holds {header.NumberOfFrames} frames; only CT series of one file a slice are imported.")
     if not header.get("PhotometricInterpretation"):
         raise InputError("Its header lacks PhotometricInterpretation.")
-    if int(header.SamplesPerPixel) != 1 or str(header.PhotometricInterpretation) != "MONOCHROME2":
+    if int(header.SamplesPerPixel) != 1:
+        raise OtherKindError(f"It is a picture in colours ({header.PhotometricInterpretation}).")
+    if str(header.PhotometricInterpretation) != "MONOCHROME2":
         raise NotCTError(f"Its pixels are {header.PhotometricInterpretation}, a CT's are MONOCHROME2.")
     if int(header.BitsStored) <= 8 and not eight_bit:
         raise NotCTError("It is an 8-bit picture; CT needs 12 bits or more for HU.")

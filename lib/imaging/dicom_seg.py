@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -65,25 +64,23 @@ def make_segmentation(source: SourceSeries, segments: Sequence[Segment], instanc
     if not framed:
         for image in images:
             image.FrameOfReferenceUID = instance.series_uid
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        ds = HighdicomSegmentation(
-            source_images=images,
-            pixel_array=_planes(segments, numbers, source.geometry.shape[1:]),
-            segmentation_type=SegmentationTypeValues.BINARY,
-            segment_descriptions=[_description(number, segment) for number, segment in enumerate(segments, start=1)],
-            content_label="RESEARCH",
-            content_description=instance.description,
-            **instance.equipment(),
-        )
-        if instance.replaces is not None:
-            # PS3.3 C.12.4: a segmentation has no list of predecessors as a report has.
-            earlier = Dataset()
-            earlier.ReferencedSOPClassUID = instance.replaces.sop_class_uid
-            earlier.ReferencedSOPInstanceUID = instance.replaces.sop_uid
-            earlier.PurposeOfReferenceCodeSequence = [REPLACES]
-            ds.ReferencedInstanceSequence = [earlier]
-        finish(ds, headers[0], instance)
+    ds = HighdicomSegmentation(
+        source_images=images,
+        pixel_array=_planes(segments, numbers, source.geometry.shape[1:]),
+        segmentation_type=SegmentationTypeValues.BINARY,
+        segment_descriptions=[_description(number, segment) for number, segment in enumerate(segments, start=1)],
+        content_label="RESEARCH",
+        content_description=instance.description,
+        **instance.equipment(),
+    )
+    if instance.replaces is not None:
+        # PS3.3 C.12.4: a segmentation has no list of predecessors as a report has.
+        earlier = Dataset()
+        earlier.ReferencedSOPClassUID = instance.replaces.sop_class_uid
+        earlier.ReferencedSOPInstanceUID = instance.replaces.sop_uid
+        earlier.PurposeOfReferenceCodeSequence = [REPLACES]
+        ds.ReferencedInstanceSequence = [earlier]
+    finish(ds, headers[0], instance)
     if not framed:
         # highdicom wants one; the standard (A.51.3) does not where frames name their images, and the source has none.
         del ds.FrameOfReferenceUID, ds.PositionReferenceIndicator

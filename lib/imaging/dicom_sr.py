@@ -9,7 +9,6 @@ its viewport.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -111,29 +110,27 @@ def make_report(
     evidence = [_listed(header, source) for header in headers.values()]
     if segmentation is not None:
         evidence += _segmented(source, segmentation, {str(header.SOPInstanceUID) for header in headers.values()})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        groups = [group for lesion in lesions for group in _groups(lesion, headers[lesion.slice_number], segmentation)]
-        report = MeasurementReport(
-            observation_context=ObservationContext(
-                observer_person_context=_person(reader) if said is Said.DECISION else None,
-                observer_device_context=_device(instance) if said is Said.PREDICTION else None,
-            ),
-            procedure_reported=ours.CT_EXAMINATION,
-            imaging_measurements=groups,
-            title=ours.IMAGING_REPORT,
-            referenced_images=[image for image in evidence if image.get("Modality") == "CT"],
-        )
-        _forget_unknown(report[0])
-        _comment(report[0], (f"{said.value.capitalize()}. {NOT_FOR_CLINICAL_USE}", *comments))
-        ds = ComprehensiveSR(
-            evidence=[*evidence, *([] if segmentation is None else [segmentation])],
-            content=report,
-            transfer_syntax_uid=ExplicitVRLittleEndian,
-            previous_versions=None if instance.replaces is None else [instance.replaces.to_dataset()],
-            **instance.equipment(),
-        )
-        finish(ds, headers[numbers[0]], instance)
+    groups = [group for lesion in lesions for group in _groups(lesion, headers[lesion.slice_number], segmentation)]
+    report = MeasurementReport(
+        observation_context=ObservationContext(
+            observer_person_context=_person(reader) if said is Said.DECISION else None,
+            observer_device_context=_device(instance) if said is Said.PREDICTION else None,
+        ),
+        procedure_reported=ours.CT_EXAMINATION,
+        imaging_measurements=groups,
+        title=ours.IMAGING_REPORT,
+        referenced_images=[image for image in evidence if image.get("Modality") == "CT"],
+    )
+    _forget_unknown(report[0])
+    _comment(report[0], (f"{said.value.capitalize()}. {NOT_FOR_CLINICAL_USE}", *comments))
+    ds = ComprehensiveSR(
+        evidence=[*evidence, *([] if segmentation is None else [segmentation])],
+        content=report,
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        previous_versions=None if instance.replaces is None else [instance.replaces.to_dataset()],
+        **instance.equipment(),
+    )
+    finish(ds, headers[numbers[0]], instance)
     if not groups:
         # A container may have no content, but no empty list of it (PS3.3 C.17.3).
         del next(item for item in ds.ContentSequence if item.get("ValueType") == "CONTAINER" and not item.ContentSequence)[

@@ -35,7 +35,7 @@ from lesionlabel.imaging.dicomweb_answers import (
 )
 from lesionlabel.imaging.dicomweb_search import SERIES, SOP_INSTANCE, STUDY, Found, Tries, find_all
 from lesionlabel.imaging.multipart import DICOM_MULTIPART, boundary_of, multipart_body, multipart_length, parts_to_files
-from lesionlabel.lesions.errors import InputError, NotFoundError, PacsError, PacsFaultError
+from lesionlabel.lesions.errors import InputError, NotFoundError, PacsDamagedError, PacsError, PacsFaultError
 from lesionlabel.lesions.files import sync
 
 #: httpx tells of each request with its address, so with identifiers.
@@ -104,7 +104,7 @@ class DicomWeb:
         """All series that a search finds (QIDO-RS attributes and values). Raises PacsError, also where it cannot read one."""
         found, unreadable = self._series(search, whole=True)
         if unreadable:
-            raise PacsError(f"The PACS cannot read a series that was asked for. {MEND}", passing=False)
+            raise PacsDamagedError(f"The PACS cannot read a series that was asked for. {MEND}")
         return found
 
     def readable_series(self, search: Mapping[str, str] = CT) -> tuple[list[PacsSeries], int]:
@@ -145,7 +145,7 @@ class DicomWeb:
             return []
         uids = {uid for uid in (text_of(item, SOP_INSTANCE) for item in found.items) if is_uid(uid)}
         if found.unreadable or len(uids) < len(found.items):
-            raise PacsError(f"The PACS cannot read a slice of the series. {MEND}", passing=False)
+            raise PacsDamagedError(f"The PACS cannot read a slice of the series. {MEND}")
         return sorted(uids)
 
     def first_header(self, study_uid: str, series_uid: str) -> dict[str, Any]:
@@ -160,7 +160,7 @@ class DicomWeb:
         if not found:
             raise NotFoundError("The PACS has no such series (any more).")
         if not is_uid(uid) or text_of(found[0], SOP_INSTANCE) != uid:
-            raise PacsFaultError(f"The PACS cannot read a slice of the series. {MEND}", passing=False)
+            raise PacsDamagedError(f"The PACS cannot read a slice of the series. {MEND}")
         return found[0]
 
     def retrieve(self, study_uid: str, series_uid: str, folder: Path, *, only: Collection[str] | None = None) -> list[Path]:
@@ -268,7 +268,7 @@ class DicomWeb:
             try:
                 header = read_dataset(partial, ["SOPInstanceUID", "SeriesInstanceUID"])
             except InputError:
-                raise PacsError(f"The PACS sent a slice that cannot be read. {MEND}", passing=False) from None
+                raise PacsDamagedError(f"The PACS sent a slice that cannot be read. {MEND}") from None
             if (str(header.get("SOPInstanceUID")), str(header.get("SeriesInstanceUID"))) != (uid, series_uid):
                 raise PacsError("The PACS sent another instance than was asked for, so nothing of it is used.")
             sync(partial)

@@ -161,13 +161,11 @@ def stored_geometry(geometry: Geometry) -> Geometry:
     return geometry
 
 
-def write_image(
-    path: Path, voxels: NDArray[np.int16] | NDArray[np.uint8], geometry: Geometry, *, compress: bool = True, replace: bool = False
-) -> None:
+def write_image(path: Path, voxels: NDArray[np.int16] | NDArray[np.uint8], geometry: Geometry, *, compress: bool = True) -> None:
     """Write voxels (slice, row, column) as a .nii.gz or .nrrd file that appears whole or not at all.
 
     The file is made in a hidden folder beside it and linked to its name, which directory watchers notice; a rename they
-    do not. Raises FileExistsError when the name is taken and replace is not set.
+    do not. Raises FileExistsError when the name is taken.
     """
     waiting = path.parent / ".incoming"
     waiting.mkdir(parents=True, exist_ok=True)
@@ -179,10 +177,7 @@ def write_image(
         sitk.WriteImage(image, temporary, useCompression=compress)
         with Path(temporary).open("rb") as file:
             os.fsync(file.fileno())
-        if replace:
-            os.replace(temporary, path)
-        else:
-            _appear(Path(temporary), path)
+        _appear(Path(temporary), path)
     finally:
         Path(temporary).unlink(missing_ok=True)
 

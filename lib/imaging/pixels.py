@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
-from lesionlabel.imaging.dicom import UNREADABLE, quiet_pydicom, read_dataset
+from lesionlabel.imaging.dicom import UNREADABLE, read_dataset
 from lesionlabel.lesions.errors import InputError
 
 AIR = -1024
@@ -28,16 +28,15 @@ def to_hu(dataset: FileDataset) -> NDArray[np.int16]:
     Padding inside the scale is left alone: some archives declare 0 as padding where 0 HU is water.
     """
     stored = decode(dataset)
-    with quiet_pydicom():
-        try:
-            slope = float(_number(dataset, "RescaleSlope", 1))
-            intercept = float(_number(dataset, "RescaleIntercept", 0))
-            padding = _padding(dataset, stored)
-        except UNREADABLE as error:
-            raise InputError(f"Its rescale or padding values are no numbers ({error}).") from error
+    try:
+        values = _clear_unused_bits(dataset, stored)
+        slope = float(_number(dataset, "RescaleSlope", 1))
+        intercept = float(_number(dataset, "RescaleIntercept", 0))
+        padding = _padding(dataset, stored)
+    except UNREADABLE as error:
+        raise InputError(f"Its bits, rescale or padding values are no numbers ({type(error).__name__}).") from error
     if slope == 0 or not np.isfinite([slope, intercept]).all():
         raise InputError(f"Its rescale slope {slope} and intercept {intercept} cannot give HU; a CT has slope 1 or near it.")
-    values = _clear_unused_bits(dataset, stored)
     hu = values * slope + intercept
     if padding is not None:
         hu[padding & (hu < AIR)] = AIR
@@ -55,19 +54,19 @@ def decode(dataset: FileDataset) -> NDArray[Any]:
     syntax = meta.TransferSyntaxUID
     if "PixelData" not in dataset:
         raise InputError("It holds no pixels: the file is cut short.")
-    if not syntax.is_compressed:
+    try:
+        handler = "rle" if syntax == RLELossless else "pylibjpeg" if syntax.is_compressed else "numpy"
         wanted = int(dataset.Rows) * int(dataset.Columns) * (int(dataset.BitsAllocated) // 8)
-        if len(dataset.PixelData) < wanted:
+        if not syntax.is_compressed and len(dataset.PixelData) < wanted:
             raise InputError(f"It holds {len(dataset.PixelData):,} of {wanted:,} bytes of pixels: the file is cut short.")
-    handler = "rle" if syntax == RLELossless else "pylibjpeg" if syntax.is_compressed else "numpy"
-    with quiet_pydicom():
-        try:
-            dataset.convert_pixel_data(handler)
-            stored = dataset.pixel_array
-        except UNREADABLE as error:
-            raise InputError(
-                f"Its pixels ({syntax.name}) cannot be decoded ({type(error).__name__}): damaged, cut short, or not supported."
-            ) from error
+        dataset.convert_pixel_data(handler)
+        stored = dataset.pixel_array
+    except InputError:
+        raise
+    except UNREADABLE as error:
+        raise InputError(
+            f"Its pixels ({syntax.name}) cannot be decoded ({type(error).__name__}): damaged, cut short, or not supported."
+        ) from error
     if stored.shape != (dataset.Rows, dataset.Columns):
         raise InputError(f"Its pixels have shape {stored.shape}, its header says {(dataset.Rows, dataset.Columns)}.")
     return stored
@@ -100,6 +99,7 @@ def _clear_unused_bits(dataset: FileDataset, stored: NDArray[Any]) -> NDArray[np
         top = 1 << (int(dataset.BitsStored) - 1)
         unsigned_range = (stored >= top) & (stored < 2 * top)
         return np.where(unsigned_range, stored.astype(np.int32) - 2 * top, stored).astype(np.float64)
-    if any(element.tag.group & 0xFF00 == 0x6000 and element.tag.element == 0x0102 and element.value for element in dataset):
+    tags = dataset.keys()  # not its elements: pydicom would read each of them
+    if any(tag.group & 0xFF00 == 0x6000 and tag.element == 0x0102 and dataset[tag].value for tag in tags):
         return (stored & ((1 << int(dataset.BitsStored)) - 1)).astype(np.float64)
     return stored.astype(np.float64)

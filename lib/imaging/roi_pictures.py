@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from lesionlabel.imaging.dicom import UNREADABLE, quiet_pydicom, read_dataset
+from lesionlabel.imaging.dicom import UNREADABLE, read_dataset
 from lesionlabel.imaging.pixels import to_hu
 from lesionlabel.imaging.synthetic_tags import is_synthetic
 from lesionlabel.lesions.errors import InputError, NotCTError
@@ -90,12 +90,11 @@ def _read_npy(path: Path) -> NDArray[Any]:
 
 def _read_dicom(path: Path) -> tuple[NDArray[Any], float | None]:
     dataset = read_dataset(path)
-    with quiet_pydicom():
-        try:
-            modality, bits = str(dataset.get("Modality") or "missing"), int(dataset.BitsStored)
-            spacing = [float(v) for v in dataset.get("PixelSpacing") or ()]
-        except UNREADABLE as error:
-            raise InputError(f"The DICOM header is damaged or cut short ({type(error).__name__}).") from error
+    try:
+        modality, bits = str(dataset.get("Modality") or "missing"), int(dataset.BitsStored)
+        spacing = [float(v) for v in dataset.get("PixelSpacing") or ()]
+    except UNREADABLE as error:
+        raise InputError(f"The DICOM header is damaged or cut short ({type(error).__name__}).") from error
     if modality != "CT" or bits <= 8:
         raise NotCTError(f"The DICOM file is of modality {modality} with {bits} bits; allowed is CT with more than 8 bits.")
     if is_synthetic(dataset):

@@ -18,7 +18,7 @@ from lesionlabel.imaging.orientation import to_canonical
 from lesionlabel.imaging.pixels import read_hu
 from lesionlabel.imaging.plausible import check_hu
 from lesionlabel.imaging.stack import AXIAL_COSINE, Stack, make_stack
-from lesionlabel.lesions.errors import InputError, NotCTError
+from lesionlabel.lesions.errors import InputError, OtherKindError
 from lesionlabel.lesions.volume import Volume
 
 #: Within this slices have the same spacing, and each component of their orientation is the same.
@@ -77,7 +77,7 @@ def find_series(files: Iterable[Path], below: Path, *, eight_bit: bool = False) 
         try:
             header = read_header(path, eight_bit=eight_bit)
         except InputError as error:
-            refused.append(Refusal(name_below(path, below), str(error), not isinstance(error, NotCTError)))
+            refused.append(Refusal(name_below(path, below), str(error), not isinstance(error, OtherKindError)))
             continue
         key = (header.patient_id, header.issuer, header.study_uid, header.series_uid)
         twin = groups[key].setdefault(header.sop_uid, header)

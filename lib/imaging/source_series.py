@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
 
-from lesionlabel.imaging.dicom import quiet_pydicom, read_dataset
+from lesionlabel.imaging.dicom import UNREADABLE, read_dataset
 from lesionlabel.imaging.series import find_series
 from lesionlabel.imaging.stack import MAX_OFFSET, MIN_OFFSET_MM, make_stack
 from lesionlabel.lesions.contour import Contour
@@ -91,16 +91,21 @@ class SourceSeries:
 
     def _header(self, number: int, file: Path) -> FileDataset:
         header = read_dataset(file, pixels=False)
-        with quiet_pydicom():
+        _, rows, columns = self.geometry.shape
+        try:
             # All texts as Unicode: results are written in UTF-8, whatever the source's character set.
             header.decode()
             for keyword in TYPE_2:
                 if keyword not in header:
                     setattr(header, keyword, "")
-            _, rows, columns = self.geometry.shape
             place = np.array([float(v) for v in header.ImagePositionPatient])
             off = float(np.linalg.norm(place - self.geometry.to_lps([0, 0, number])))
-        known = (str(header.StudyInstanceUID), str(header.SeriesInstanceUID), int(header.Rows), int(header.Columns))
+            known = (str(header.StudyInstanceUID), str(header.SeriesInstanceUID), int(header.Rows), int(header.Columns))
+        except UNREADABLE as error:
+            raise InputError(
+                f"The header of a slice of the DICOM series holds what cannot be read ({type(error).__name__}), so that no DICOM "
+                "result can refer to it."
+            ) from error
         allowed = max(MAX_OFFSET * self.geometry.spacing[2], MIN_OFFSET_MM)
         if known != (self.study_uid, self.series_uid, rows, columns) or off > 2 * allowed:
             raise InputError("A slice of the DICOM series is not what it was when the volume was read. Open the series again.")

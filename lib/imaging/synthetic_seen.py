@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
 
-from lesionlabel.imaging.dicom import quiet_pydicom, read_dataset
+from lesionlabel.imaging.dicom import read_dataset
 from lesionlabel.imaging.nifti import READERS, image_suffix, read_image
 from lesionlabel.imaging.synthetic import MARK_KEY, PREFIX, WORDS, is_synthetic_name, says_synthetic
 from lesionlabel.imaging.synthetic_register import SyntheticRegister, may_hold_rois
@@ -111,5 +111,4 @@ def _dicom_is_marked(path: Path) -> bool:
         header = read_dataset(path, list(MARK_TAGS))
     except InputError:
         return False
-    with quiet_pydicom():
-        return is_generated(header)
+    return is_generated(header)

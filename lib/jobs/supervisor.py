@@ -53,14 +53,21 @@ class Supervisor:
         wait = FIRST_WAIT_S
         while not self._stopping.is_set():
             started = time.monotonic()
-            with self._log.open("ab") as log:
-                command = [sys.executable, "-P", "-m", "lesionlabel.cli", "worker", "--supervised"]
-                self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
-            if self._stopping.is_set() and self._process.stdin is not None:
-                self._process.stdin.close()
-            code = self._process.wait()
+            try:
+                ended = f"ended with status {self._run()}"
+            except OSError as error:  # as where the disk is full or no process can be had: that passes
+                ended = f"could not be started ({error.strerror})"
             if self._stopping.is_set():
                 return
             wait = FIRST_WAIT_S if time.monotonic() - started > LIVED_S else min(2 * wait, LONGEST_WAIT_S)
-            logger.warning("The worker ended with status %d; another starts in %.0f s. %s says more.", code, wait, self._log.name)
+            logger.warning("The worker %s; another starts in %.0f s. %s says more.", ended, wait, self._log.name)
             self._stopping.wait(wait)
+
+    def _run(self) -> int:
+        """Start a worker, wait until it ends, and return its status. Raises OSError where none can be started."""
+        with self._log.open("ab") as log:
+            command = [sys.executable, "-P", "-m", "lesionlabel.cli", "worker", "--supervised"]
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
+        if self._stopping.is_set() and self._process.stdin is not None:
+            self._process.stdin.close()
+        return self._process.wait()

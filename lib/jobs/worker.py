@@ -5,6 +5,7 @@ It may be killed at any moment: what it was at goes on where the last checkpoint
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import re
@@ -67,10 +68,9 @@ def run_worker(settings: Settings, name: str | None = None, *, watch_parent: boo
     }
     DBOS(config=config)
     DBOS.listen_queues([JOBS_QUEUE, PARTS_QUEUE])
-    DBOS.launch()
-    # Before anything is dequeued from it, a queue must be known with its limits.
-    DBOS.register_queue(JOBS_QUEUE, global_concurrency=1, polling_interval_sec=0.5)
-    DBOS.register_queue(PARTS_QUEUE, worker_concurrency=1, polling_interval_sec=0.5)
+    # Where its threads stand, in its log, for whoever finds a worker that does not go on; no data.
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    _launch()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: work.stopping.set())
     if watch_parent:
@@ -96,6 +96,19 @@ def run_worker(settings: Settings, name: str | None = None, *, watch_parent: boo
     # Parts that rest must not return, or DBOS would take them for finished or failed.
     sys.stdout.flush()
     os._exit(0)
+
+
+def _launch() -> None:
+    """Begin to take up work; the process ends where that fails, as threads that work already would keep it alive."""
+    try:
+        DBOS.launch()
+        # Before anything is dequeued from it, a queue must be known with its limits.
+        DBOS.register_queue(JOBS_QUEUE, global_concurrency=1, polling_interval_sec=0.5)
+        DBOS.register_queue(PARTS_QUEUE, worker_concurrency=1, polling_interval_sec=0.5)
+    except Exception as error:
+        logger.error("The worker could not begin: %s", places(error))
+        sys.stdout.flush()
+        os._exit(1)
 
 
 def _beat(path: Path, work: Work) -> None:

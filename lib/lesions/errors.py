@@ -27,6 +27,10 @@ class NotCTError(InputError):
     """A file or a series is no usable CT."""
 
 
+class OtherKindError(NotCTError):
+    """A DICOM file says that it is something else than a slice of its series: a scout, a picture, a report."""
+
+
 class UnknownClassError(InputError):
     """A class name is not in the configured class list."""
 
@@ -63,9 +67,16 @@ class PacsFaultError(PacsError):
     """The PACS fails at what it was asked, as it does when a file that it needs for the answer is damaged or missing."""
 
 
+class PacsDamagedError(PacsFaultError):
+    """The PACS cannot read, or give, a slice that it lists: trying again does not help before somebody mends it there."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, passing=False)
+
+
 #: A DICOM UID (PS3.5 9.1) of five parts or more, or of three and long, as 2.25 followed by a UUID; with what a file is called
-#: after one.
-UID = re.compile(r"(?<![\d.])(?:[0-2](?:\.\d+){4,}|(?=[\d.]{16})[0-2](?:\.\d+){2,})(?:\.[A-Za-z]{2,4}\b)*")
+#: after one. Real ones begin with other numbers than 0 to 2, too.
+UID = re.compile(r"(?<![\d.])(?:\d+(?:\.\d+){4,}|(?=[\d.]{16})\d+(?:\.\d+){2,})(?:\.[A-Za-z]{2,4}\b)*")
 
 
 def without_uids(text: str) -> str:

@@ -83,6 +83,10 @@ class Server:
         self.process.kill()
         self.process.wait(30)
 
+    def worker_log(self) -> str:
+        """What its worker said, for whoever waits for it in vain."""
+        return next(self.home.rglob("worker.log")).read_text()
+
     def get(self, path: str) -> dict:
         with urllib.request.urlopen(self.url + path, timeout=30) as response:
             return json.load(response)

@@ -133,7 +133,7 @@ def test_training_on_too_little_ends_with_the_reason_and_what_serves_is_untouche
     assert "client_id" not in started["request"]
     end = time.monotonic() + 400
     while client.train_status()["status"] in ("SUBMITTED", "RUNNING"):
-        assert time.monotonic() < end
+        assert time.monotonic() < end, (client.train_status(), server.worker_log()[-3000:])
         time.sleep(0.5)
     status = client.train_status()
     assert status["status"] == "ERROR"

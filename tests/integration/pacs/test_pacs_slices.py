@@ -79,6 +79,10 @@ SCOUT = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
         ({"ImageOrientationPatient": [1, 0, 0, 0, 0.99, 0.1]}, "matrix, spacing or orientation is not that of its series"),
         ({"PhotometricInterpretation": ""}, "lacks PhotometricInterpretation"),
         ({"RescaleType": "OD"}, "values are OD, not HU"),
+        ({"PhotometricInterpretation": "MONOCHROME1"}, "MONOCHROME1"),
+        ({"BitsStored": 8, "HighBit": 7}, "8-bit"),
+        ({"NumberOfFrames": 2}, "2 frames"),
+        ({"Modality": "OT"}, "modality is OT"),
     ],
 )
 def test_a_last_slice_that_cannot_be_used_is_not_left_out_in_silence(open_it, change, elements, why) -> None:
@@ -114,6 +118,13 @@ def test_a_series_of_several_patients_is_refused_in_those_words_whatever_else_is
 def test_what_a_picture_in_the_series_does_not_say_is_not_held_against_it(open_it, change) -> None:
     change(0, ImageType=SCOUT, PatientID="")
     assert open_it().GetSize() == (32, 32, SLICES - 1)
+
+
+def test_files_of_which_some_do_not_say_whose_they_are_are_refused_in_those_words(open_it, change) -> None:
+    change(2, IssuerOfPatientID="hospital")
+    with pytest.raises(InputError, match="lack the Patient ID, its issuer or the study that the others name") as raised:
+        open_it()
+    assert "hospital" not in str(raised.value)
 
 
 def test_a_scout_of_another_patient_is_no_part_of_the_series(open_it, change) -> None:

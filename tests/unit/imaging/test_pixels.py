@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import openjpeg.utils
+import pydicom
 import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
@@ -157,4 +158,32 @@ def test_slices_cut_short_in_the_middle_leave_a_gap_that_is_named(write_series: 
 def test_a_slope_of_zero_is_refused(write_series: Callable[..., Any]) -> None:
     series = write_series(RescaleSlope=0)
     with pytest.raises(InputError, match=r"None of its slices.*slope 0"):
+        read_volume(series.folder)
+
+
+def test_an_element_that_nobody_needs_and_nobody_can_read_stops_no_slice(write_series: Callable[..., Any]) -> None:
+    series = write_series(change=as_unsigned)
+    for path in series.folder.glob("*"):
+        content = path.read_bytes()
+        place = content.index(b"\x10\x00\x10\x00PN")
+        path.write_bytes(content[: place + 4] + b"ZZ" + content[place + 6 :])
+    np.testing.assert_array_equal(read_volume(series.folder).voxels, series.hu)
+
+
+def test_pixels_whose_bits_are_not_told_are_refused_in_words(write_series: Callable[..., Any]) -> None:
+    series = write_series(change=as_unsigned)
+    for path in series.folder.glob("*"):
+        dataset = pydicom.dcmread(path)
+        del dataset.BitsAllocated
+        dataset.save_as(path)
+    with pytest.raises(InputError, match="cannot be decoded"):
+        read_volume(series.folder)
+
+
+def test_a_way_of_storing_that_nobody_here_knows_is_refused_in_words(write_series: Callable[..., Any]) -> None:
+    series = write_series()
+    known, private = b"1.2.840.10008.1.2.1\0", b"1.3.46.670589.33.1.4"
+    for path in series.folder.glob("*"):
+        path.write_bytes(path.read_bytes().replace(known, private))
+    with pytest.raises(InputError, match="cannot be decoded"):
         read_volume(series.folder)

@@ -6,7 +6,16 @@ from lesionlabel.lesions.errors import without_uids
 
 
 @pytest.mark.parametrize(
-    "uid", ["1.2.840.113619.2.55.3.4", "2.25.329800735698586629295641978511506172918", "1.2.3.4.5", "1.3.12.2.1107.5.1.4.1"]
+    "uid",
+    [
+        "1.2.840.113619.2.55.3.4",
+        "2.25.329800735698586629295641978511506172918",
+        "1.2.3.4.5",
+        "1.3.12.2.1107.5.1.4.1",
+        "12.840.113619.2.55",
+        "3.1.2.4.5",
+        "01.2.840.113619.2",
+    ],
 )
 def test_a_uid_is_named_neither_alone_nor_as_a_file(uid):
     for text in (uid, f"{uid}.nrrd", f"{uid}.nii.gz", f"({uid})", f"series {uid}: gone"):
