@@ -43,6 +43,20 @@ def refused(spoilt, refreshed, orthanc, opened):
     return datastore
 
 
+@pytest.fixture
+def arriving(orthanc, tiny_series, opened, refreshed, tmp_path):
+    """A series of six slices of which one has not come yet: the datastore, its UID, and the folder with that slice."""
+
+    def arriving(number: int):
+        _, uid = tiny_series(tmp_path / "dicom", slices=6, side=32)
+        (tmp_path / "late").mkdir()
+        (tmp_path / "dicom" / f"{number:04d}.dcm").rename(tmp_path / "late" / "slice.dcm")
+        orthanc.add(tmp_path / "dicom")
+        return refreshed(opened(orthanc.url)), uid, tmp_path / "late"
+
+    return arriving
+
+
 def test_a_series_that_was_refused_is_listed_with_the_reason_and_offered_to_nobody(
     refused, spoilt, refreshed, orthanc, opened, monkeypatch
 ) -> None:
@@ -187,31 +201,21 @@ def test_a_refused_series_that_is_labelled_is_answered_as_it_was_labelled(
     assert sitk.ReadImage(datastore.get_image_uri(uid)).GetSize()[2] == 24
 
 
-def test_what_arrived_in_part_is_not_held_against_the_whole(refreshed, orthanc, opened, tiny_series, tmp_path) -> None:
-    _, uid = tiny_series(tmp_path / "dicom", slices=6, side=32)
-    late = tmp_path / "late" / "0003.dcm"
-    late.parent.mkdir()
-    (tmp_path / "dicom" / "0003.dcm").rename(late)
-    orthanc.add(tmp_path / "dicom")
-    datastore = refreshed(opened(orthanc.url))
+def test_what_arrived_in_part_is_not_held_against_the_whole(arriving, refreshed, orthanc) -> None:
+    datastore, uid, late = arriving(3)
     part = datastore.listing.series[uid]
-    orthanc.add(late.parent)
+    orthanc.add(late)
     refreshed(datastore)
     datastore.listing.refuse(uid, part, "Slices are missing.")
     assert uid in datastore.get_unlabeled_images()
 
 
 def test_a_series_that_grew_and_could_not_be_written_is_not_answered_from_its_first_slices(
-    refreshed, orthanc, opened, tiny_series, tmp_path, monkeypatch
+    arriving, refreshed, orthanc, monkeypatch
 ) -> None:
-    _, uid = tiny_series(tmp_path / "dicom", slices=6, side=32)
-    late = tmp_path / "late" / "0005.dcm"
-    late.parent.mkdir()
-    (tmp_path / "dicom" / "0005.dcm").rename(late)
-    orthanc.add(tmp_path / "dicom")
-    datastore = refreshed(opened(orthanc.url))
+    datastore, uid, late = arriving(5)
     assert sitk.ReadImage(datastore.get_image_uri(uid)).GetSize() == (32, 32, 5)
-    orthanc.add(late.parent)
+    orthanc.add(late)
     refreshed(datastore)
 
     def full(*_args, **_options) -> None:
