@@ -76,7 +76,7 @@ def _of_scene(rng: np.random.Generator, scene: Scene) -> Samples | None:
     found = []
 
     def add(click: tuple[float, float], middle: tuple[float, float], pixel_mm: float, kind: int) -> None:
-        # As where the segmenter looks: within the picture, so that no window's edge tells of what was clicked.
+        # Within the picture, so that no window's edge tells of what was clicked.
         frame = slab.within(Frame(middle, pixel_mm / mm))
         offset = (np.arange(SIDE * ACROSS) - (ACROSS - 1) / 2) / ACROSS
         x, y = np.meshgrid(offset, offset)

@@ -20,11 +20,12 @@ from lesionlabel.imaging.synthetic_seen import synthetic_volume
 from lesionlabel.lesions.classes import ClassList
 from lesionlabel.lesions.cohort import BIASED, BlindDecision, Cohort, CohortLesion
 from lesionlabel.lesions.consensus import Agreement, Settled
-from lesionlabel.lesions.errors import InputError, NotFoundError, without_uids
+from lesionlabel.lesions.errors import InputError, NotFoundError, PacsDamagedError
 from lesionlabel.lesions.lesion import Lesion
 from lesionlabel.lesions.matching import same_lesions
 from lesionlabel.lesions.readings import spacing_of, usable
 from lesionlabel.lesions.roi import cut_context
+from lesionlabel.lesions.volume import Volume
 from lesionlabel.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -178,18 +179,28 @@ def _blind_since(lesion: Lesion, since: datetime) -> bool:
     return lesion.saw_model is False and datetime.fromisoformat(lesion.curated_at) > since
 
 
+def _opened(datastore: CuratedDatastore, store: VolumeStore, image_id: str) -> Volume | None:
+    """The volume that an image's labels were drawn on; None where it cannot be had any more."""
+    try:
+        path = datastore.labelled_image(image_id)
+    except (NotFoundError, InputError, PacsDamagedError):
+        return None
+    try:
+        return store.open(path)
+    except NotFoundError:  # it went in this moment
+        return None
+
+
 def _cut(datastore: CuratedDatastore, store: VolumeStore, classes: ClassList, chosen: dict[str, list[Settled]]) -> Cohort:
-    """The lesions, by image, with the context that each ROI is cut from, without images that the PACS has no more or two of."""
-    members, lost, why = [], 0, set()
+    """The lesions, by image, with the context that each ROI is cut from, without images that cannot be had from the PACS."""
+    members, lost = [], 0
     for image_id, found in sorted(chosen.items()):
-        patient = read_sidecar(datastore.studies, image_id).patient
-        try:
-            path = datastore.labelled_image(image_id)
-        except (NotFoundError, InputError) as error:
+        volume = _opened(datastore, store, image_id)
+        if volume is None:
             lost += len(found)
-            why.add(without_uids(str(error)))
             continue
-        volume = store.open(path)
+        # After it was opened, as fetching it again may find it to be another patient's.
+        patient = read_sidecar(datastore.studies, image_id).patient
         for settled in found:
             lesion = settled.lesion
             assert lesion is not None
@@ -206,5 +217,5 @@ def _cut(datastore: CuratedDatastore, store: VolumeStore, classes: ClassList, ch
                 )
             )
     if lost:
-        logger.warning("%d lesion(s) are left out, as their series cannot be opened. %s", lost, " ".join(sorted(why)))
+        logger.warning("%d lesion(s) are left out: their series are gone from the PACS and from here, or cannot be used.", lost)
     return Cohort(tuple(members), tuple(classes.names))

@@ -167,9 +167,12 @@ class CuratedDatastore(FollowedDatastore):
         name = f"{image_id}{extension}"
         info = {**storable(label_info), "ts": int(time.time()), "name": name}
         if tag == FINAL and self._curate is not None:
+            voxels = self._voxels(image_id)
             with self.kept_if_refused(image_id, source, tag, info):
                 info.update(self._curate(image_id, image, source, info))
                 self._refuse_to_lose_lesions(image_id, source)
+                if self._voxels(image_id) != voxels:
+                    raise InputError("The image's slices changed while its label was saved. Open it again and look at the label.")
         with self._changing() as objects:
             if image_id not in objects:
                 raise NotFoundError(f"The image {image_id!r} was removed while its label was saved.")
@@ -184,6 +187,10 @@ class CuratedDatastore(FollowedDatastore):
                 (folder / f"{image_id}{before.ext}").unlink(missing_ok=True)
             self._set_label(objects, image_id, tag, DataModel(ext=extension, info=info))
         return image_id
+
+    def _voxels(self, image_id: str) -> str | None:
+        """A digest of the image's voxels, where they can change under its labels; None where they cannot, as here."""
+        return None
 
     @contextmanager
     def kept_if_refused(self, image_id: str, label: Path, label_tag: str, label_info: dict[str, Any]) -> Iterator[None]:

@@ -22,7 +22,7 @@ from lesionlabel.imaging.identity import Identity
 from lesionlabel.imaging.sidecar import SUFFIX, read_sidecar
 from lesionlabel.imaging.synthetic import is_synthetic_name
 from lesionlabel.imaging.synthetic_register import SyntheticRegister
-from lesionlabel.lesions.errors import InputError, IntegrityError, NotFoundError
+from lesionlabel.lesions.errors import InputError, IntegrityError, NotFoundError, PacsDamagedError
 from lesionlabel.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class PacsDatastore(CuratedDatastore):
         for image_id in labelled:
             try:
                 self.labelled_image(image_id)
-            except (NotFoundError, InputError):
+            except (NotFoundError, InputError, PacsDamagedError):
                 lost += 1
         if lost:
             logger.warning("The data set lacks %d labelled series that the PACS has no more, or that cannot be used.", lost)
@@ -135,6 +135,9 @@ class PacsDatastore(CuratedDatastore):
         """End what is being fetched, and what is being listed unless it ends by itself in a moment."""
         self.listing.settle(CLOSING_S)
         self.client.close()
+
+    def _voxels(self, image_id: str) -> str | None:
+        return read_sidecar(self.studies, image_id).voxels
 
     def _is_labelled(self, image_id: str) -> bool:
         entry = self._datastore.objects.get(image_id)

@@ -122,7 +122,10 @@ class PacsImages:
         listed = self._listing.series.get(uid)
         if listed is None:
             return True
-        source = read_sidecar(self._folder, uid).source
+        try:
+            source = read_sidecar(self._folder, uid).source
+        except IntegrityError:  # whoever needs what it says is told
+            return self._is_labelled(uid)
         if source.get(STUDY, source.get("study_uid")) != listed.study_uid:
             return False
         if self._is_labelled(uid):
@@ -183,22 +186,22 @@ class PacsImages:
             raise InputError(listed.refused)
         if self._is_current(uid, target):
             return
-        self._remove_if_abandoned(staging)
+        self._remove_abandoned(staging)
         try:
             loaded, sidecar = self._read(uid, self._client.retrieve(listed.study_uid, uid, staging), listed)
+            self._check_same(sidecar)
         except (InputError, PacsDamagedError) as error:
             reason = without_uids(str(error))
             self._listing.refuse(uid, listed, reason)
             raise type(error)(reason) from None
-        self._check_same(sidecar)
         self._put(loaded.volume, sidecar, target, staging)
         shutil.rmtree(staging, ignore_errors=True)
 
-    def _remove_if_abandoned(self, staging: Path) -> None:
+    def _remove_abandoned(self, staging: Path) -> None:
         """Slices of a retrieval that was cut off are of use for a day: the PACS may hold others under their UIDs by then."""
-        with suppress(FileNotFoundError):
-            if time.time() - staging.stat().st_mtime > ABANDONED_S:
-                shutil.rmtree(staging, ignore_errors=True)
+        for path in staging.glob("*.dcm"):
+            if time.time() - path.stat().st_mtime > ABANDONED_S:
+                path.unlink()
 
     def _read(self, uid: str, slices: list[Path], listed: Listed) -> tuple[LoadedSeries, Sidecar]:
         """Read the slices as an import does. Raises InputError where they are not the whole of one patient's CT."""
@@ -231,28 +234,39 @@ class PacsImages:
         return loaded, sidecar
 
     def _put(self, volume: Volume, sidecar: Sidecar, target: Path, staging: Path) -> None:
-        """Sidecar, then volume: no image lacks its patient, and none stands beside what is said of another one."""
+        """Sidecar, then volume: no image lacks its patient, and none stands beside what is said of another one.
+
+        Raises InputError where labels were drawn on other slices.
+        """
         # In the order of the series' own grid, which is that of OHIF's voxels; not packed, which would take longer than fetching.
         native, ready = volume.native, staging / target.name
         ready.unlink(missing_ok=True)
         write_image(ready, from_canonical(volume.voxels, native), native, compress=False)
         self._listing.mark(sidecar.image, sidecar.simulated)
-        target.unlink(missing_ok=True)
+        # Again, as a label may have been saved since.
+        if not self._check_same(sidecar):
+            target.unlink(missing_ok=True)
         write_sidecar(self._folder, sidecar)
         ready.replace(target)
 
-    def _check_same(self, sidecar: Sidecar) -> None:
-        """Raises InputError where labels were drawn on other slices."""
-        if not sidecar_path(self._folder, sidecar.image).exists():
-            return
-        before = read_sidecar(self._folder, sidecar.image)
-        if before.voxels != sidecar.voxels and self._is_labelled(sidecar.image):
+    def _check_same(self, sidecar: Sidecar) -> bool:
+        """Whether a copy here is of the same slices. Raises InputError where it is not, and labels were drawn on it."""
+        labelled = self._is_labelled(sidecar.image)
+        try:
+            before = read_sidecar(self._folder, sidecar.image)
+        except IntegrityError:
+            if labelled:
+                raise
+            return False
+        same = before.voxels == sidecar.voxels
+        if before.voxels and not same and labelled:
             raise InputError(
                 "The PACS now holds other slices of this series than those that its labels were drawn on. The labels are kept; "
                 "put the earlier slices back, or send the new ones as a series of their own."
             )
-        if before.patient != sidecar.patient:
+        if before.voxels and before.patient != sidecar.patient:
             logger.warning("A series that was fetched again is now said to be of another patient; it counts as that one's.")
+        return same
 
     def _evict(self, fetched: str) -> None:
         """Remove what was used longest ago until the rest fits.

@@ -16,7 +16,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from lesionlabel.imaging.dicomweb import AT_ONCE, MEND, DicomWeb, PacsSeries
+from lesionlabel.imaging.dicomweb import AT_ONCE, CT, MEND, DicomWeb, PacsSeries
 from lesionlabel.imaging.synthetic_tags import MARK_TAGS, is_synthetic
 from lesionlabel.lesions.errors import InputError, NotFoundError, PacsError, PacsFaultError, places
 from lesionlabel.lesions.files import write_atomically
@@ -130,20 +130,26 @@ class PacsListing:
     def look_for(self, series_uid: str, *, everywhere: bool = False) -> Listed | None:
         """Ask for one series, which may have come a moment ago; None where there is none. everywhere: not only in the search.
 
-        Raises PacsError, InputError where several studies hold a series of that UID.
+        Raises PacsError, InputError where several studies hold a series of that UID, in the search or not.
         """
-        search = {"Modality": "CT"} if everywhere else self._search
-        found = self._client.series({**search, "SeriesInstanceUID": series_uid})
-        found = [one for one in found if one.series_uid == series_uid]
-        if not found:
+        found = self._named(CT, series_uid)
+        if not found or not (everywhere or self._search == CT or self._named(self._search, series_uid)):
             return None
         if len(found) > 1:
             raise InputError(in_studies(len(found)))
         with self._changing() as series:
-            series[series_uid] = _listed(found[0], series.get(series_uid))
+            series[series_uid] = listed = _listed(found[0], series.get(series_uid))
         with suppress(PacsFaultError):  # a damaged file; retrieval looks at every slice
-            self._take({series_uid: self._said(series_uid)})
-        return self.series.get(series_uid)
+            said = self._said(series_uid)
+            self._take({series_uid: said})
+            if isinstance(said, NotFoundError):
+                return None
+        # Not listed any more where the list was read meanwhile, and the search does not find it.
+        return self.series.get(series_uid, listed)
+
+    def _named(self, search: Mapping[str, str], series_uid: str) -> list[PacsSeries]:
+        found = self._client.series({**search, "SeriesInstanceUID": series_uid})
+        return [one for one in found if one.series_uid == series_uid]
 
     def mark(self, series_uid: str, synthetic: bool) -> None:
         """Say what its slices, all of which were read and can be used, say."""

@@ -54,6 +54,7 @@ def decode(dataset: FileDataset) -> NDArray[Any]:
     syntax = meta.TransferSyntaxUID
     if "PixelData" not in dataset:
         raise InputError("It holds no pixels: the file is cut short.")
+    name = getattr(syntax, "name", "more than one way")
     try:
         handler = "rle" if syntax == RLELossless else "pylibjpeg" if syntax.is_compressed else "numpy"
         wanted = int(dataset.Rows) * int(dataset.Columns) * (int(dataset.BitsAllocated) // 8)
@@ -65,7 +66,7 @@ def decode(dataset: FileDataset) -> NDArray[Any]:
         raise
     except UNREADABLE as error:
         raise InputError(
-            f"Its pixels ({syntax.name}) cannot be decoded ({type(error).__name__}): damaged, cut short, or not supported."
+            f"Its pixels ({name}) cannot be decoded ({type(error).__name__}): damaged, cut short, or not supported."
         ) from error
     if stored.shape != (dataset.Rows, dataset.Columns):
         raise InputError(f"Its pixels have shape {stored.shape}, its header says {(dataset.Rows, dataset.Columns)}.")

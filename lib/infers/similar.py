@@ -9,7 +9,6 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -137,7 +136,7 @@ class SimilarLesions:
     def _see(self, image_id: str, lesion: Lesion, classifier: Classifier) -> Look | None:
         """None where the image cannot be had now."""
         try:
-            volume = self._store.open(Path(self._datastore.get_image_uri(image_id)))
+            volume = self._store.open(self._datastore.labelled_image(image_id))
             roi = cut_roi(cut_context(volume, lesion.contour))
         except (InputError, IntegrityError, NotFoundError, PacsError, OSError):
             return None

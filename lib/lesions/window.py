@@ -22,7 +22,7 @@ BESIDE_MM = 7.0
 #: HU are kept within this range, about soft tissue's, and brought to about -1 … 1.
 HU_RANGE, HU_MIDDLE, HU_SCALE = (-160, 320), 90.0, 60.0
 CHANNELS = 4
-#: Of a window's pixels so many may lie outside, so that what is cut off by the volume's edge is seen to end there.
+#: Of a window's pixels so many may lie outside where it is moved into the slab.
 EDGE = 3
 
 
@@ -61,8 +61,11 @@ class Slab:
             middle.append(float(np.clip(c, first - 0.5 + half, first + size - 0.5 - half)))
         return Frame((middle[0], middle[1]), frame.step)
 
-    def window(self, frame: Frame) -> NDArray[np.float32]:
-        """(4, SIDE, SIDE) of the slab; what lies outside of it repeats its edge. Where the window's pixels are larger, means."""
+    def window(self, frame: Frame, *, mirrored: bool = False) -> NDArray[np.float32]:
+        """(4, SIDE, SIDE) of the slab. Where the window's pixels are larger, means.
+
+        What lies outside of the slab repeats its edge, or with mirrored is its mirror image there.
+        """
         planes = self.planes
         x, y = frame.middle
         half = (SIDE / 2 + 2) * frame.step
@@ -73,16 +76,19 @@ class Slab:
             blur = 0.42 * math.sqrt(frame.step**2 - 1)
             part = np.asarray(ndimage.gaussian_filter(part, (0, blur, blur), truncate=2.5, mode="nearest"), dtype=np.float32)
         first = frame.to_slice(np.zeros(2)) - self.corner - (min(left, planes.shape[2] - 1), min(top, planes.shape[1] - 1))
-        return _bilinear(part, first[0], first[1], frame.step)
+        return _bilinear(part, first[0], first[1], frame.step, mirrored)
 
 
-def _bilinear(planes: NDArray[np.float32], x0: float, y0: float, step: float) -> NDArray[np.float32]:
-    """Planes (c, rows, columns) at SIDE x SIDE points from (x0, y0), step apart; edges repeat."""
+def _bilinear(planes: NDArray[np.float32], x0: float, y0: float, step: float, mirrored: bool) -> NDArray[np.float32]:
+    """Planes (c, rows, columns) at SIDE x SIDE points from (x0, y0), step apart; edges repeat, or are mirrored."""
     rows, columns = planes.shape[1:]
     at = np.arange(SIDE)
 
     def weights(first: float, size: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
-        place = np.clip(first + at * step, 0, size - 1)
+        place = first + at * step
+        if mirrored:
+            place = np.abs((place + size - 1) % max(2 * (size - 1), 1) - (size - 1))
+        place = np.clip(place, 0, size - 1)
         low = np.minimum(place.astype(np.intp), max(size - 2, 0))
         return low, np.minimum(low + 1, size - 1), (place - low).astype(np.float32)
 

@@ -45,7 +45,7 @@ def opened(tmp_path) -> Iterator[Open]:
     with ExitStack() as stack:
 
         def open_(url: str, **options) -> PacsDatastore:
-            datastore = PacsDatastore(url, Settings(home=tmp_path / "home", **options))
+            datastore = PacsDatastore(url, Settings(**{"home": tmp_path / "home", **options}))
             stack.callback(datastore.close)
             return datastore
 

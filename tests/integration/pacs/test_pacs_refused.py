@@ -157,6 +157,35 @@ def test_where_the_other_study_stays_its_patient_is_not_answered_from_the_copy_o
     assert read_sidecar(datastore.studies, uid).patient != before.patient
 
 
+def test_a_second_study_outside_the_sites_search_is_noticed_when_the_series_is_fetched(
+    two_studies, opened, orthanc, tmp_path
+) -> None:
+    _, uid, _ = two_studies
+    elsewhere = opened(orthanc.url, dicomweb_search={"StudyInstanceUID": "2.25.1234"}, home=tmp_path / "other")
+    with pytest.raises(InputError, match="studies with a series of this UID"):
+        elsewhere.get_image_uri(uid)
+
+
+def test_a_label_that_comes_while_a_series_is_fetched_anew_keeps_its_slices(
+    arriving, refreshed, orthanc, monkeypatch, tmp_path
+) -> None:
+    datastore, uid, late = arriving(5)
+    copy = Path(datastore.get_image_uri(uid))
+    orthanc.add(late)
+    refreshed(datastore)
+    write_image = pacs_images.write_image
+
+    def slowly(*args, **options) -> None:
+        write_image(*args, **options)
+        monkeypatch.setattr(datastore._images, "_is_labelled", lambda _uid: True)  # somebody has just saved one
+
+    monkeypatch.setattr(pacs_images, "write_image", slowly)
+    with pytest.raises(InputError, match="other slices of this series than those that its labels"):
+        datastore.get_image_uri(uid)
+    assert sitk.ReadImage(copy).GetSize() == (32, 32, 5)
+    assert len(read_sidecar(datastore.studies, uid).source["sop_instance_uids"]) == 5
+
+
 def test_labels_of_a_series_whose_uid_is_in_two_studies_stop_no_data_set(
     refreshed, orthanc, opened, tiny_series, tmp_path, tiny_label, caplog
 ) -> None:

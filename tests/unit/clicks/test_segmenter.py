@@ -96,6 +96,19 @@ def test_a_single_slice_and_a_lesion_cut_by_the_volume_s_edge_still_work(segment
     assert contour.points[:, 0].min() == -0.5
 
 
+@pytest.mark.parametrize("side", ["left", "right", "top", "bottom"])
+def test_a_lesion_cut_off_by_any_edge_of_the_volume_is_found_up_to_the_edge(segment, side):
+    image, inside = ball(55, 40)
+    rows, columns = (slice(None), slice(None))
+    if side in ("left", "right"):
+        columns = slice(112, None) if side == "left" else slice(None, 129)
+    else:
+        rows = slice(114, None) if side == "top" else slice(None, 127)
+    image, inside = image[:, rows, columns], inside[:, rows, columns]
+    for i, j in clicks(inside[4], 3):
+        assert dice(segment(volume_of(image), (i, j, 4)), inside[4]) > 0.85
+
+
 def test_the_answer_is_the_same_twice_and_leaves_the_volume_as_it_was(segment):
     image, _ = ball(60, 30)
     volume = volume_of(image)
@@ -156,8 +169,10 @@ def test_the_whole_lesion_is_followed_through_its_slices_and_ends_where_it_ends(
 
 
 def test_it_is_less_sure_of_what_hardly_stands_out(segmenter):
-    faint, clear = (segmenter.segment(volume_of(ball(hu, 40)[0]), Clicks(((120, 120, 4),))).confidence for hu in (90, 20))
-    assert 0 < faint < clear <= 1
+    clear, faint, fainter = (
+        segmenter.segment(volume_of(ball(LIVER - less, 40)[0]), Clicks(((120, 120, 4),))).confidence for less in (55, 8, 6)
+    )
+    assert 0 < fainter < faint < clear <= 1
 
 
 def test_healthy_liver_beside_a_lesion_is_not_taken_for_it(segment):

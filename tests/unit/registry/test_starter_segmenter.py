@@ -24,7 +24,9 @@ def test_it_has_seen_no_patient_and_its_card_has_its_figures():
     assert "says nothing about patients" in card
     assert set(manifest.evaluation["dice"]) == {f"{low:.0f}-{high:.0f} mm" for low, high in BANDS_MM}
     assert len(manifest.snapshot) == 64
-    assert manifest.config["abdomens"] * manifest.config["scenes_each"] == manifest.class_counts["lesion"]
+    # In a few scenes too little of the lesion lies in the slice to be clicked.
+    scenes = manifest.config["abdomens"] * manifest.config["scenes_each"]
+    assert 0.98 * scenes < manifest.class_counts["lesion"] <= scenes
     for band, figures in manifest.evaluation["dice"].items():
         [row] = [line for line in card.splitlines() if line.startswith(f"| {band.replace('-', '–')} | {figures['clicks']} | ")]
         assert float(row.split("|")[3]) == pytest.approx(figures["median_dice"], abs=0.006)
