@@ -28,6 +28,9 @@ FIRST_MM = (0.55, 1.1, 2.2)
 #: be mirror images.
 MOST_SIDES = 1.5
 CLOSER_MM = (0.45, 2.4)
+#: Windows are moved into the volume, as in training, where no click is nearer to an edge and no lesion is cut off by it. Around
+#: clicks nearer than that in mm they stay in place, and show the volume's mirror image beyond its edge.
+EDGE_MM = 43.0
 #: Side of a closer window in diameters of what was found, and how many closer looks there are.
 CLOSER_SIDES, LOOKS = 2.2, 2
 #: How far from the click a lesion reaches at most, in mm.
@@ -155,8 +158,10 @@ class ClickSegmenter:
         mirrored: bool = False,
     ) -> list[_Found]:
         """What the network says of each window; with mirrored, the mean with what it says of its mirror image."""
-        # Mirrored at the volume's edges: in training windows lie within the picture, so that a lesion is never seen cut off.
-        planes = torch.from_numpy(np.stack([slab.window(frame, mirrored=True) for frame in frames]))
+        near_edge = slab.from_edge(clicks[0][0]) * pixel_mm < EDGE_MM
+        if not near_edge:
+            frames = [slab.within(frame) for frame in frames]
+        planes = torch.from_numpy(np.stack([slab.window(frame, reflected=near_edge) for frame in frames]))
         inside, outside = (
             torch.from_numpy(np.stack([frame.to_window(points) for frame in frames]).astype(np.float32)) for points in clicks
         )

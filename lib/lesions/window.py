@@ -53,6 +53,11 @@ class Slab:
     planes: NDArray[np.float32]
     corner: tuple[int, int]
 
+    def from_edge(self, point: FloatArray) -> float:
+        """How far a point (x, y) in the slice lies from the slab's nearest edge, in pixels of the slice; negative outside."""
+        first = np.asarray(self.corner) - 0.5
+        return float(np.concatenate([point - first, first + self.planes.shape[:0:-1] - point]).min())
+
     def within(self, frame: Frame) -> Frame:
         """The frame moved into the slab but for EDGE of its pixels; to the slab's middle where it does not fit."""
         middle = []
@@ -61,10 +66,10 @@ class Slab:
             middle.append(float(np.clip(c, first - 0.5 + half, first + size - 0.5 - half)))
         return Frame((middle[0], middle[1]), frame.step)
 
-    def window(self, frame: Frame, *, mirrored: bool = False) -> NDArray[np.float32]:
+    def window(self, frame: Frame, *, reflected: bool = False) -> NDArray[np.float32]:
         """(4, SIDE, SIDE) of the slab. Where the window's pixels are larger, means.
 
-        What lies outside of the slab repeats its edge, or with mirrored is its mirror image there.
+        What lies outside of the slab repeats its edge, or with reflected is its mirror image there.
         """
         planes = self.planes
         x, y = frame.middle
@@ -76,17 +81,17 @@ class Slab:
             blur = 0.42 * math.sqrt(frame.step**2 - 1)
             part = np.asarray(ndimage.gaussian_filter(part, (0, blur, blur), truncate=2.5, mode="nearest"), dtype=np.float32)
         first = frame.to_slice(np.zeros(2)) - self.corner - (min(left, planes.shape[2] - 1), min(top, planes.shape[1] - 1))
-        return _bilinear(part, first[0], first[1], frame.step, mirrored)
+        return _bilinear(part, first[0], first[1], frame.step, reflected)
 
 
-def _bilinear(planes: NDArray[np.float32], x0: float, y0: float, step: float, mirrored: bool) -> NDArray[np.float32]:
-    """Planes (c, rows, columns) at SIDE x SIDE points from (x0, y0), step apart; edges repeat, or are mirrored."""
+def _bilinear(planes: NDArray[np.float32], x0: float, y0: float, step: float, reflected: bool) -> NDArray[np.float32]:
+    """Planes (c, rows, columns) at SIDE x SIDE points from (x0, y0), step apart; edges repeat, or are mirrors."""
     rows, columns = planes.shape[1:]
     at = np.arange(SIDE)
 
     def weights(first: float, size: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
         place = first + at * step
-        if mirrored:
+        if reflected:
             place = np.abs((place + size - 1) % max(2 * (size - 1), 1) - (size - 1))
         place = np.clip(place, 0, size - 1)
         low = np.minimum(place.astype(np.intp), max(size - 2, 0))

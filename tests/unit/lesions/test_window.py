@@ -71,15 +71,15 @@ def test_a_window_beyond_the_image_repeats_its_edge():
     np.testing.assert_allclose(window[0, :, -1], 39, atol=1.0)
 
 
-def test_a_mirrored_window_beyond_the_image_shows_its_mirror_image():
+def test_a_reflected_window_beyond_the_image_shows_its_mirror_image():
     voxels = np.zeros((3, 40, 40)) + np.arange(40)
     slab = cut_slab(volume_of(voxels), (2, 20), 1, 100.0)
-    window = to_hu(slab.window(Frame((0.0, 20.0), 0.5), mirrored=True))[0]
+    window = to_hu(slab.window(Frame((0.0, 20.0), 0.5), reflected=True))[0]
     # Its middle lies on the first column, between two of its pixels.
     np.testing.assert_allclose(window, window[:, ::-1], atol=0.01)
     np.testing.assert_allclose(window[:, -1], (SIDE - 1) / 4, atol=0.01)
     # Where the image is smaller than the window, again and again.
-    far = to_hu(slab.window(Frame((20.0, 20.0), 2.0), mirrored=True))[0]
+    far = to_hu(slab.window(Frame((20.0, 20.0), 2.0), reflected=True))[0]
     assert np.ptp(far[:, 0]) < 0.1
     assert 0 <= far.min() < far.max() <= 39.01
 
