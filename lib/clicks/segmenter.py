@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -28,8 +28,8 @@ FIRST_MM = (0.55, 1.1, 2.2)
 #: be mirror images.
 MOST_SIDES = 1.5
 CLOSER_MM = (0.45, 2.4)
-#: Windows are moved into the volume, as in training, where no click is nearer to an edge and no lesion is cut off by it. Around
-#: clicks nearer than that in mm they stay in place, and show the volume's mirror image beyond its edge.
+#: Windows are moved into the volume, as in training, where the click before all corrections is seldom nearer to an edge. Around
+#: one nearer than that in mm they stay in place, and show the volume's mirror image beyond its edge.
 EDGE_MM = 43.0
 #: Side of a closer window in diameters of what was found, and how many closer looks there are.
 CLOSER_SIDES, LOOKS = 2.2, 2
@@ -48,12 +48,16 @@ _ADVICE = "Click inside the lesion, or give its diameter with two points."
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """A window: probabilities (SIDE, SIDE) of the lesion if there is one, mask of its clicked part, probabilities of KINDS."""
+    """A window: probabilities (SIDE, SIDE) of the lesion if there is one, mask of its clicked part, probabilities of KINDS.
+
+    shown: pixels that show the slice; the others are mirror images, and no lesion, however much of the mask lies there.
+    """
 
     frame: Frame
     probabilities: Probabilities
     mask: NDArray[np.bool_]
     kind: NDArray[np.float32]
+    shown: NDArray[np.bool_]
 
     @property
     def expected_dice(self) -> float:
@@ -74,19 +78,19 @@ class _Found:
 
     def inner_point(self) -> FloatArray:
         """The point farthest from the mask's edge, (x, y) in the slice."""
-        depth = np.asarray(ndimage.distance_transform_edt(np.pad(self.mask, 1)))
+        depth = np.asarray(ndimage.distance_transform_edt(np.pad(self.mask & self.shown, 1)))
         y, x = np.unravel_index(int(np.argmax(depth)), depth.shape)
         return self.frame.to_slice(np.array([x - 1.0, y - 1.0]))
 
     def area(self) -> float:
         """In the slice's pixels."""
-        return float(self.mask.sum()) * self.frame.step**2
+        return float((self.mask & self.shown).sum()) * self.frame.step**2
 
     def contour(self, slice_index: int, rows: int, columns: int) -> Contour:
         """Where the probability is one half, around the mask, cut off at the slice's outer edges."""
         # Beyond the mask, where it was cut off, nothing counts; elsewhere the edge lies between its pixels and the next.
         near = np.asarray(ndimage.binary_dilation(self.mask), dtype=bool) & ((self.probabilities <= 0.5) | self.mask)
-        field = np.where(near, self.probabilities, 0.0)
+        field = np.where(near & self.shown, self.probabilities, 0.0)
         rings = measure.find_contours(np.pad(np.asarray(field, dtype=np.float64), 1), 0.5)
         ring = max(rings, key=lambda points: abs(_area(points)))
         points = self.frame.to_slice(ring[:-1, ::-1] - 1.0)
@@ -115,7 +119,7 @@ class ClickSegmenter:
         likeliest = KINDS[int(np.argmax(kind))]
         if likeliest != KINDS[0] and not meant:
             raise _no_lesion(likeliest, (i, j, k))
-        if not found.mask.any():
+        if not (found.mask & found.shown).any():
             raise _no_lesion("liver", (i, j, k))
         _, rows, columns = volume.geometry.shape
         contours = {k: found.contour(k, rows, columns)}
@@ -147,7 +151,7 @@ class ClickSegmenter:
             if not closer.mask.any():
                 break
             found = closer
-        return _Found(found.frame, found.probabilities, found.mask, np.mean(kinds, axis=0))
+        return replace(found, kind=np.mean(kinds, axis=0))
 
     def _look(
         self,
@@ -182,7 +186,7 @@ class ClickSegmenter:
         found = []
         for frame, field, kind in zip(frames, probabilities.numpy(), kinds.numpy(), strict=True):
             mask = _without(_clicked_part(field > 0.5, frame.to_window(clicks[0])), *(frame.to_window(c) for c in clicks))
-            found.append(_Found(frame, field, mask, kind))
+            found.append(_Found(frame, field, mask, kind, slab.shows(frame)))
         return found
 
     def _follow(self, volume: Volume, clicks: Clicks, start: _Found, k: int, way: int) -> dict[int, Contour]:

@@ -167,8 +167,8 @@ class CuratedDatastore(FollowedDatastore):
         name = f"{image_id}{extension}"
         info = {**storable(label_info), "ts": int(time.time()), "name": name}
         if tag == FINAL and self._curate is not None:
-            voxels = self._voxels(image_id)
             with self.kept_if_refused(image_id, source, tag, info):
+                voxels = self._voxels(image_id)
                 info.update(self._curate(image_id, image, source, info))
                 self._refuse_to_lose_lesions(image_id, source)
                 if self._voxels(image_id) != voxels:

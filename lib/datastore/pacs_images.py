@@ -178,8 +178,14 @@ class PacsImages:
 
     def _update(self, uid: str, staging: Path, target: Path) -> None:
         """Have the series as the PACS holds it now at target, unless it is there."""
-        # What was fetched before is had again also when the site's search does not find it any more.
-        listed = self._listing.look_for(uid, everywhere=sidecar_path(self._folder, uid).exists())
+        known = self._listing.series.get(uid)
+        try:
+            # What was fetched before is had again also when the site's search does not find it any more.
+            listed = self._listing.look_for(uid, everywhere=sidecar_path(self._folder, uid).exists())
+        except InputError as error:  # in two studies, of which the list may hold one
+            if known is not None:
+                self._listing.refuse(uid, known, str(error))
+            raise
         if listed is None:
             raise NotFoundError("The series is not on the PACS any more, and there is no copy of it here.")
         if listed.ambiguous:
@@ -242,9 +248,10 @@ class PacsImages:
         native, ready = volume.native, staging / target.name
         ready.unlink(missing_ok=True)
         write_image(ready, from_canonical(volume.voxels, native), native, compress=False)
-        self._listing.mark(sidecar.image, sidecar.simulated)
         # Again, as a label may have been saved since.
-        if not self._check_same(sidecar):
+        same = self._check_same(sidecar)
+        self._listing.mark(sidecar.image, sidecar.simulated)
+        if not same:
             target.unlink(missing_ok=True)
         write_sidecar(self._folder, sidecar)
         ready.replace(target)

@@ -58,6 +58,15 @@ class Slab:
         first = np.asarray(self.corner) - 0.5
         return float(np.concatenate([point - first, first + self.planes.shape[:0:-1] - point]).min())
 
+    def shows(self, frame: Frame) -> NDArray[np.bool_]:
+        """(SIDE, SIDE): which pixels of a window lie in the slab, or within one of its pixels beside it."""
+        along = np.arange(SIDE, dtype=np.float64)
+        x, y = frame.to_slice(np.stack([along, along], axis=1)).T
+        rows, columns = self.planes.shape[1:]
+        across = np.abs(x - self.corner[0] - (columns - 1) / 2) < columns / 2 + frame.step
+        down = np.abs(y - self.corner[1] - (rows - 1) / 2) < rows / 2 + frame.step
+        return np.asarray(down[:, None] & across)
+
     def within(self, frame: Frame) -> Frame:
         """The frame moved into the slab but for EDGE of its pixels; to the slab's middle where it does not fit."""
         middle = []
@@ -74,6 +83,8 @@ class Slab:
         planes = self.planes
         x, y = frame.middle
         half = (SIDE / 2 + 2) * frame.step
+        if reflected:  # the mirror shows of the slab what lies as far on its other side
+            half += 2 * max(0.0, -self.from_edge(np.array([x, y])))
         left, top = (max(0, math.floor(c - half - o)) for c, o in zip((x, y), self.corner, strict=True))
         right, bottom = (math.ceil(c + half - o) + 1 for c, o in zip((x, y), self.corner, strict=True))
         part = planes[:, min(top, planes.shape[1] - 1) : max(bottom, 1), min(left, planes.shape[2] - 1) : max(right, 1)]

@@ -15,7 +15,7 @@ from pydicom.uid import generate_uid
 from lesionlabel.datastore import pacs_images, pacs_listing
 from lesionlabel.datastore.pacs import LISTED, REFUSED
 from lesionlabel.imaging.sidecar import read_sidecar, sidecar_path
-from lesionlabel.lesions.errors import InputError, PacsError
+from lesionlabel.lesions.errors import InputError, IntegrityError, PacsError
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -162,8 +162,25 @@ def test_a_second_study_outside_the_sites_search_is_noticed_when_the_series_is_f
 ) -> None:
     _, uid, _ = two_studies
     elsewhere = opened(orthanc.url, dicomweb_search={"StudyInstanceUID": "2.25.1234"}, home=tmp_path / "other")
+    elsewhere.listing.refresh()
+    assert uid in elsewhere.get_unlabeled_images()
     with pytest.raises(InputError, match="studies with a series of this UID"):
         elsewhere.get_image_uri(uid)
+    elsewhere.listing.refresh()
+    assert uid not in elsewhere.get_unlabeled_images()
+
+
+def test_a_label_on_a_series_whose_sidecar_is_damaged_is_kept(refreshed, orthanc, opened, uploaded, tmp_path, tiny_label) -> None:
+    (uid,) = uploaded(1)
+    datastore = refreshed(opened(orthanc.url))
+    tiny_label(tmp_path / "label.nrrd", {"cyst": 1})
+    datastore._curate = lambda *_args: {}
+    datastore.save_label(uid, str(tmp_path / "label.nrrd"), "final", {})
+    sidecar_path(datastore.studies, uid).write_text("{")
+    with pytest.raises(IntegrityError):
+        datastore.save_label(uid, str(tmp_path / "label.nrrd"), "final", {"reader": "second"})
+    last = datastore.history.labels("final", uid)[-1]
+    assert (last.event, last.info["reader"]) == ("refused", "second")
 
 
 def test_a_label_that_comes_while_a_series_is_fetched_anew_keeps_its_slices(

@@ -109,6 +109,22 @@ def test_a_lesion_cut_off_by_any_edge_of_the_volume_is_found_up_to_the_edge(segm
         assert dice(segment(volume_of(image), (i, j, 4)), inside[4]) > 0.85
 
 
+@pytest.mark.parametrize("side", ["left", "top"])
+def test_the_mirror_image_of_a_lesion_at_the_edge_is_no_part_of_it(segmenter, side):
+    z, y, x = grid((25, 160, 160), (0.8, 0.8, 1.6))
+    off = x if side == "left" else y
+    inside = np.sqrt((off + 80 * 0.8 - 12) ** 2 + (y if side == "left" else x) ** 2 + z**2) < 16
+    volume = volume_of(np.where(inside, 50, LIVER), (0.8, 0.8, 1.6))
+    click = (15, 80, 12) if side == "left" else (80, 15, 12)
+    found = segmenter.segment(volume, Clicks((click,)), whole=True)
+    assert dice(found.contour, inside[12]) > 0.95
+    assert found.contour.diameter_px == pytest.approx(40, rel=0.1)
+    there = np.flatnonzero(inside.any(axis=(1, 2)))
+    numbers = [contour.slice_index for contour in found.contours]
+    assert abs(min(numbers) - there[0]) <= 3
+    assert abs(max(numbers) - there[-1]) <= 3
+
+
 def test_the_answer_is_the_same_twice_and_leaves_the_volume_as_it_was(segment):
     image, _ = ball(60, 30)
     volume = volume_of(image)
