@@ -192,7 +192,7 @@ class PacsImages:
             raise InputError(listed.refused)
         if self._is_current(uid, target):
             return
-        self._remove_abandoned(staging)
+        _remove_abandoned(staging)
         try:
             loaded, sidecar = self._read(uid, self._client.retrieve(listed.study_uid, uid, staging), listed)
             self._check_same(sidecar)
@@ -202,12 +202,6 @@ class PacsImages:
             raise type(error)(reason) from None
         self._put(loaded.volume, sidecar, target, staging)
         shutil.rmtree(staging, ignore_errors=True)
-
-    def _remove_abandoned(self, staging: Path) -> None:
-        """Slices of a retrieval that was cut off are of use for a day: the PACS may hold others under their UIDs by then."""
-        for path in staging.glob("*.dcm"):
-            if time.time() - path.stat().st_mtime > ABANDONED_S:
-                path.unlink()
 
     def _read(self, uid: str, slices: list[Path], listed: Listed) -> tuple[LoadedSeries, Sidecar]:
         """Read the slices as an import does. Raises InputError where they are not the whole of one patient's CT."""
@@ -331,6 +325,13 @@ class PacsImages:
                 return bool(there)
         self._not_before[uid] = time.monotonic() + ASKED_AGAIN_S
         return False
+
+
+def _remove_abandoned(staging: Path) -> None:
+    """Slices of a retrieval that was cut off are of use for a day: the PACS may hold others under their UIDs by then."""
+    for path in staging.glob("*.dcm"):
+        if time.time() - path.stat().st_mtime > ABANDONED_S:
+            path.unlink()
 
 
 def _owners(slices: list[Path]) -> list[Owner]:

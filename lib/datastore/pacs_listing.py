@@ -155,7 +155,9 @@ class PacsListing:
         """Say what its slices, all of which were read and can be used, say."""
         with self._changing() as series:
             if (one := series.get(series_uid)) is not None:
-                series[series_uid] = replace(one, synthetic=synthetic, refused=one.refused if one.ambiguous else None)
+                if not one.ambiguous:  # that its UID is in two studies is no matter of its slices
+                    one = replace(one, refused=None, refused_at=0.0)
+                series[series_uid] = replace(one, synthetic=synthetic)
 
     def refuse(self, series_uid: str, retrieved: Listed, reason: str) -> None:
         """Keep why a series cannot be used as it was retrieved, so that it is not offered before that may have changed."""
