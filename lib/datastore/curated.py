@@ -166,16 +166,17 @@ class CuratedDatastore(FollowedDatastore):
         source, image = Path(label_filename), Path(self.get_image_uri(image_id))
         name = f"{image_id}{extension}"
         info = {**storable(label_info), "ts": int(time.time()), "name": name}
-        if tag == FINAL and self._curate is not None:
-            with self.kept_if_refused(image_id, source, tag, info):
-                voxels = self._voxels(image_id)
+        with self.kept_if_refused(image_id, source, tag, info):
+            voxels = self._voxels(image_id)
+            if tag == FINAL and self._curate is not None:
                 info.update(self._curate(image_id, image, source, info))
                 self._refuse_to_lose_lesions(image_id, source)
-                if self._voxels(image_id) != voxels:
-                    raise InputError("The image's slices changed while its label was saved. Open it again and look at the label.")
         with self._changing() as objects:
             if image_id not in objects:
                 raise NotFoundError(f"The image {image_id!r} was removed while its label was saved.")
+            with self.kept_if_refused(image_id, source, tag, info):
+                if self._voxels(image_id) != voxels:
+                    raise InputError("The image's slices changed while its label was saved. Open it again and look at the label.")
             self._keep_current(objects[image_id], image_id, tag)
             kept = self.history.keep_label(tag, image_id, source, name, info, "saved")
             folder = Path(self._datastore.label_path(tag))

@@ -54,6 +54,7 @@ class PacsDatastore(CuratedDatastore):
             Identity(settings.home),
             SyntheticRegister(settings.synthetic_folder),
             self._is_labelled,
+            self._changing,
             budget=int(settings.dicomweb_cache_gib * 2**30),
             wait_s=settings.dicomweb_wait_s,
         )

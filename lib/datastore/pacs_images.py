@@ -9,8 +9,9 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -59,7 +60,8 @@ class PacsImages:
     """Volumes by Series Instance UID, under folder as <UID>.nrrd, each with the sidecar that an import gives.
 
     budget: bytes on disk; wait_s: how long `path` waits. is_labelled: whether labels lie on a series, whose slices then must stay
-    what they were, and here. Safe to use from several threads and processes.
+    what they were, and here. no_label_comes: a context in which no label is saved. Safe to use from several threads and
+    processes.
     """
 
     def __init__(
@@ -70,13 +72,14 @@ class PacsImages:
         identity: Identity,
         register: SyntheticRegister,
         is_labelled: Callable[[str], bool],
+        no_label_comes: Callable[[], AbstractContextManager[Any]],
         *,
         budget: int,
         wait_s: float,
     ) -> None:
         self._client, self._listing, self._identity, self._register = client, listing, identity, register
         self._folder, self._staging = folder, folder / RETRIEVING
-        self._is_labelled, self._budget, self._wait_s = is_labelled, budget, wait_s
+        self._is_labelled, self._no_label_comes, self._budget, self._wait_s = is_labelled, no_label_comes, budget, wait_s
         self._works: dict[str, Future[Path]] = {}
         self._lock = threading.Lock()
         self._slots = threading.Semaphore(AT_ONCE)
@@ -242,13 +245,14 @@ class PacsImages:
         native, ready = volume.native, staging / target.name
         ready.unlink(missing_ok=True)
         write_image(ready, from_canonical(volume.voxels, native), native, compress=False)
-        # Again, as a label may have been saved since.
-        same = self._check_same(sidecar)
-        self._listing.mark(sidecar.image, sidecar.simulated)
-        if not same:
-            target.unlink(missing_ok=True)
-        write_sidecar(self._folder, sidecar)
-        ready.replace(target)
+        with self._no_label_comes():
+            # Again, as a label may have been saved since.
+            same = self._check_same(sidecar)
+            self._listing.mark(sidecar.image, sidecar.simulated)
+            if not same:
+                target.unlink(missing_ok=True)
+            write_sidecar(self._folder, sidecar)
+            ready.replace(target)
 
     def _check_same(self, sidecar: Sidecar) -> bool:
         """Whether a copy here is of the same slices. Raises InputError where it is not, and labels were drawn on it."""
@@ -259,7 +263,7 @@ class PacsImages:
             if labelled:
                 raise
             return False
-        same = before.voxels == sidecar.voxels
+        same = before.voxels == sidecar.voxels and _spacing(before) == _spacing(sidecar)
         if before.voxels and not same and labelled:
             raise InputError(
                 "The PACS now holds other slices of this series than those that its labels were drawn on. The labels are kept; "
@@ -332,6 +336,11 @@ def _remove_abandoned(staging: Path) -> None:
     for path in staging.glob("*.dcm"):
         if time.time() - path.stat().st_mtime > ABANDONED_S:
             path.unlink()
+
+
+def _spacing(sidecar: Sidecar) -> tuple[Any, ...]:
+    """In mm, by which diameters are measured."""
+    return tuple(sidecar.info.get(name) for name in ("column_mm", "row_mm", "slice_mm"))
 
 
 def _owners(slices: list[Path]) -> list[Owner]:

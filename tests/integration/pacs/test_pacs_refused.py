@@ -203,6 +203,47 @@ def test_a_label_that_comes_while_a_series_is_fetched_anew_keeps_its_slices(
     assert len(read_sidecar(datastore.studies, uid).source["sop_instance_uids"]) == 5
 
 
+def test_a_label_whose_series_is_fetched_anew_while_it_is_saved_is_refused_and_kept(
+    arriving, refreshed, orthanc, monkeypatch, tmp_path, tiny_label
+) -> None:
+    datastore, uid, late = arriving(5)
+    datastore.get_image_uri(uid)
+
+    def look(*_) -> dict:
+        orthanc.add(late)  # as its lesions are looked at, the series grows, and somebody else opens it
+        refreshed(datastore).get_image_uri(uid)
+        return {}
+
+    monkeypatch.setattr(datastore, "_curate", look)
+    tiny_label(tmp_path / "label.nrrd", {"cyst": 1})
+    with pytest.raises(InputError, match="slices changed while its label was saved"):
+        datastore.save_label(uid, str(tmp_path / "label.nrrd"), "final", {"reader": "first"})
+    last = datastore.history.labels("final", uid)[-1]
+    assert (last.event, last.info["reader"]) == ("refused", "first")
+    assert uid not in datastore.get_labeled_images()
+    assert sitk.ReadImage(datastore.get_image_uri(uid)).GetSize() == (32, 32, 6)
+
+
+def test_the_same_pixels_at_another_spacing_are_no_slices_that_labels_were_drawn_on(
+    refreshed, orthanc, opened, tiny_series, tmp_path, tiny_label
+) -> None:
+    _, uid = tiny_series(tmp_path / "dicom", slices=24)
+    orthanc.add(tmp_path / "dicom")
+    datastore = refreshed(opened(orthanc.url))
+    tiny_label(tmp_path / "label.nrrd", {"cyst": 1})
+    datastore.save_label(uid, str(tmp_path / "label.nrrd"), "final", {})
+    Path(datastore.get_image_uri(uid)).unlink()
+    for path in (tmp_path / "dicom").iterdir():
+        ds = pydicom.dcmread(path)
+        orthanc.remove(str(ds.SOPInstanceUID))
+        ds.PixelSpacing = [2 * float(mm) for mm in ds.PixelSpacing]
+        ds.save_as(path)
+    orthanc.add(tmp_path / "dicom")
+    refreshed(datastore)
+    with pytest.raises(InputError, match="other slices of this series than those that its labels"):
+        datastore.get_image_uri(uid)
+
+
 def test_labels_of_a_series_whose_uid_is_in_two_studies_stop_no_data_set(
     refreshed, orthanc, opened, tiny_series, tmp_path, tiny_label, caplog
 ) -> None:
