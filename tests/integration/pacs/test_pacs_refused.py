@@ -57,6 +57,17 @@ def arriving(orthanc, tiny_series, opened, refreshed, tmp_path):
     return arriving
 
 
+@pytest.fixture
+def labelled(refreshed, orthanc, opened, tiny_series, tmp_path, tiny_label):
+    """A datastore with a labelled series, whose slices lie in tmp_path/dicom, and its UID."""
+    _, uid = tiny_series(tmp_path / "dicom", slices=24)
+    orthanc.add(tmp_path / "dicom")
+    datastore = refreshed(opened(orthanc.url))
+    tiny_label(tmp_path / "label.nrrd", {"cyst": 1})
+    datastore.save_label(uid, str(tmp_path / "label.nrrd"), "final", {})
+    return datastore, uid
+
+
 def test_a_series_that_was_refused_is_listed_with_the_reason_and_offered_to_nobody(
     refused, spoilt, refreshed, orthanc, opened, monkeypatch
 ) -> None:
@@ -225,13 +236,9 @@ def test_a_label_whose_series_is_fetched_anew_while_it_is_saved_is_refused_and_k
 
 
 def test_the_same_pixels_at_another_spacing_are_no_slices_that_labels_were_drawn_on(
-    refreshed, orthanc, opened, tiny_series, tmp_path, tiny_label
+    labelled, refreshed, orthanc, tmp_path
 ) -> None:
-    _, uid = tiny_series(tmp_path / "dicom", slices=24)
-    orthanc.add(tmp_path / "dicom")
-    datastore = refreshed(opened(orthanc.url))
-    tiny_label(tmp_path / "label.nrrd", {"cyst": 1})
-    datastore.save_label(uid, str(tmp_path / "label.nrrd"), "final", {})
+    datastore, uid = labelled
     Path(datastore.get_image_uri(uid)).unlink()
     for path in (tmp_path / "dicom").iterdir():
         ds = pydicom.dcmread(path)
@@ -276,14 +283,8 @@ def test_labels_of_a_series_whose_uid_is_in_two_studies_stop_no_data_set(
     assert "lacks 1 labelled series" in caplog.text
 
 
-def test_a_refused_series_that_is_labelled_is_answered_as_it_was_labelled(
-    refreshed, orthanc, opened, tiny_series, tmp_path, tiny_label
-) -> None:
-    _, uid = tiny_series(tmp_path / "dicom", slices=24)
-    orthanc.add(tmp_path / "dicom")
-    datastore = refreshed(opened(orthanc.url))
-    tiny_label(tmp_path / "label.nrrd", {"cyst": 1})
-    datastore.save_label(uid, str(tmp_path / "label.nrrd"), "final", {})
+def test_a_refused_series_that_is_labelled_is_answered_as_it_was_labelled(labelled) -> None:
+    datastore, uid = labelled
     datastore.listing.refuse(uid, datastore.listing.series[uid], "A slice cannot be used.")
     assert sitk.ReadImage(datastore.get_image_uri(uid)).GetSize()[2] == 24
 
