@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ LABEL_REFUSED = (
 )
 #: Told with any other reason why a label could not be saved.
 LABEL_KEPT = "The label is not current; what was sent is kept in labels/history."
+CHANGED = "The image's slices are no longer those that were here before its label was saved. Open it again and look at the label."
 #: What a reason comes back as, the narrowest first.
 REASONS = (LabelError, InputError, NotFoundError, IntegrityError, PacsError)
 
@@ -163,11 +164,12 @@ class CuratedDatastore(FollowedDatastore):
                 not_a_patients(BY_NAME if is_synthetic_name(image_id) else "it is marked so") + " It takes no label."
             )
         extension = require_extension(label_filename)
-        source, image = Path(label_filename), Path(self.get_image_uri(image_id))
-        name = f"{image_id}{extension}"
+        source, name = Path(label_filename), f"{image_id}{extension}"
         info = {**storable(label_info), "ts": int(time.time()), "name": name}
         with self.kept_if_refused(image_id, source, tag, info):
-            voxels = self._voxels(image_id)
+            with self._alone():
+                pixels = self._pixels(image_id)
+            image = Path(self.get_image_uri(image_id))
             if tag == FINAL and self._curate is not None:
                 info.update(self._curate(image_id, image, source, info))
                 self._refuse_to_lose_lesions(image_id, source)
@@ -175,8 +177,8 @@ class CuratedDatastore(FollowedDatastore):
             if image_id not in objects:
                 raise NotFoundError(f"The image {image_id!r} was removed while its label was saved.")
             with self.kept_if_refused(image_id, source, tag, info):
-                if self._voxels(image_id) != voxels:
-                    raise InputError("The image's slices changed while its label was saved. Open it again and look at the label.")
+                if self._pixels(image_id) != pixels:
+                    raise InputError(CHANGED)
             self._keep_current(objects[image_id], image_id, tag)
             kept = self.history.keep_label(tag, image_id, source, name, info, "saved")
             folder = Path(self._datastore.label_path(tag))
@@ -189,8 +191,11 @@ class CuratedDatastore(FollowedDatastore):
             self._set_label(objects, image_id, tag, DataModel(ext=extension, info=info))
         return image_id
 
-    def _voxels(self, image_id: str) -> str | None:
-        """A digest of the image's voxels, where they can change under its labels; None where they cannot, as here."""
+    def _pixels(self, image_id: str) -> tuple[Any, ...] | None:
+        """What changes whenever the image does, on which a label is drawn; None where it is not here."""
+        with suppress(KeyError, FileNotFoundError):
+            found = (self.studies / f"{image_id}{self._datastore.objects[image_id].image.ext}").stat()
+            return found.st_ino, found.st_mtime_ns, found.st_size
         return None
 
     @contextmanager

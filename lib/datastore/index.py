@@ -80,10 +80,16 @@ class FollowedDatastore(LocalDatastore):
         return [image_id for image_id in image_ids if image_id in objects and not mark_of(objects[image_id])]
 
     @contextmanager
-    def _changing(self) -> Iterator[dict[str, ImageLabelModel]]:
-        """The index's entries to change, alone among threads and processes; written when the block ends well."""
+    def _alone(self) -> Iterator[None]:
+        """The index as it is now, which no other thread or process changes meanwhile."""
         with self._file_lock:
             self._read_index()
+            yield
+
+    @contextmanager
+    def _changing(self) -> Iterator[dict[str, ImageLabelModel]]:
+        """The index's entries to change, alone among threads and processes; written when the block ends well."""
+        with self._alone():
             objects = dict(self._datastore.objects)
             yield objects
             self._replace_objects(objects)

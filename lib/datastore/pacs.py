@@ -10,7 +10,7 @@ from typing import Any
 
 from monailabel.datastore.local import DataModel, ImageLabelModel
 
-from lesionlabel.datastore.curated import Curate, CuratedDatastore
+from lesionlabel.datastore.curated import CHANGED, Curate, CuratedDatastore
 from lesionlabel.datastore.index import mark_of
 from lesionlabel.datastore.names import is_id
 from lesionlabel.datastore.pacs_address import connect, pacs_folder
@@ -19,6 +19,7 @@ from lesionlabel.datastore.pacs_listing import Listed, PacsListing
 from lesionlabel.datastore.scan import scan
 from lesionlabel.imaging.dicomweb_answers import is_uid
 from lesionlabel.imaging.identity import Identity
+from lesionlabel.imaging.same_voxels import spacing_of
 from lesionlabel.imaging.sidecar import SUFFIX, read_sidecar
 from lesionlabel.imaging.synthetic import is_synthetic_name
 from lesionlabel.imaging.synthetic_register import SyntheticRegister
@@ -54,7 +55,7 @@ class PacsDatastore(CuratedDatastore):
             Identity(settings.home),
             SyntheticRegister(settings.synthetic_folder),
             self._is_labelled,
-            self._changing,
+            self._alone,
             budget=int(settings.dicomweb_cache_gib * 2**30),
             wait_s=settings.dicomweb_wait_s,
         )
@@ -92,11 +93,18 @@ class PacsDatastore(CuratedDatastore):
         raise InputError("Images come from the PACS: delete the series there. What was saved about it here is kept.")
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
-        """As in a studies folder. Raises as get_image_uri; what was sent is then kept in the history."""
+        """As in a studies folder. Raises as get_image_uri, and InputError where the copy here, which the reader may have seen, is
+        not what the PACS holds now; what was sent is then kept in the history.
+        """
         if not is_synthetic_name(image_id):
             with self.kept_if_refused(image_id, Path(label_filename), label_tag, label_info):
+                before = None
+                with suppress(IntegrityError):  # a damaged sidecar is mended by fetching
+                    before = self._pixels(image_id)
                 # First: only all slices say whether the series is synthetic.
                 self.get_image_uri(image_id)
+                if before is not None and before != self._pixels(image_id):
+                    raise InputError(CHANGED)
             self._follow_files()
         return super().save_label(image_id, label_filename, label_tag, label_info)
 
@@ -137,8 +145,10 @@ class PacsDatastore(CuratedDatastore):
         self.listing.settle(CLOSING_S)
         self.client.close()
 
-    def _voxels(self, image_id: str) -> str | None:
-        return read_sidecar(self.studies, image_id).voxels
+    def _pixels(self, image_id: str) -> tuple[Any, ...] | None:
+        """By what the sidecar says: the same slices that are fetched again are no change."""
+        sidecar = read_sidecar(self.studies, image_id)
+        return (sidecar.patient, sidecar.voxels, *spacing_of(sidecar)) if sidecar.voxels else None
 
     def _is_labelled(self, image_id: str) -> bool:
         entry = self._datastore.objects.get(image_id)

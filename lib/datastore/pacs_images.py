@@ -22,7 +22,7 @@ from lesionlabel.imaging.identity import Identity
 from lesionlabel.imaging.importer import series_info_of
 from lesionlabel.imaging.nifti import write_image
 from lesionlabel.imaging.orientation import from_canonical
-from lesionlabel.imaging.same_voxels import voxels_digest
+from lesionlabel.imaging.same_voxels import same_spacing, voxels_digest
 from lesionlabel.imaging.series import LoadedSeries, find_series, load_series
 from lesionlabel.imaging.sidecar import Sidecar, read_sidecar, sidecar_path, write_sidecar
 from lesionlabel.imaging.synthetic_register import SyntheticRegister
@@ -263,7 +263,7 @@ class PacsImages:
             if labelled:
                 raise
             return False
-        same = before.voxels == sidecar.voxels and _spacing(before) == _spacing(sidecar)
+        same = before.voxels == sidecar.voxels and same_spacing(before, sidecar)
         if before.voxels and not same and labelled:
             raise InputError(
                 "The PACS now holds other slices of this series than those that its labels were drawn on. The labels are kept; "
@@ -336,11 +336,6 @@ def _remove_abandoned(staging: Path) -> None:
     for path in staging.glob("*.dcm"):
         if time.time() - path.stat().st_mtime > ABANDONED_S:
             path.unlink()
-
-
-def _spacing(sidecar: Sidecar) -> tuple[Any, ...]:
-    """In mm, by which diameters are measured."""
-    return tuple(sidecar.info.get(name) for name in ("column_mm", "row_mm", "slice_mm"))
 
 
 def _owners(slices: list[Path]) -> list[Owner]:

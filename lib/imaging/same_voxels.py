@@ -24,6 +24,18 @@ def voxels_digest(volume: Volume) -> str:
     return digest.hexdigest()
 
 
+def spacing_of(sidecar: Sidecar) -> tuple[float, ...]:
+    """In mm from column to column, row to row and slice to slice; without what the sidecar does not say."""
+    said = (sidecar.info.get(name) for name in ("column_mm", "row_mm", "slice_mm"))
+    return tuple(float(mm) for mm in said if mm is not None)
+
+
+def same_spacing(one: Sidecar, other: Sidecar) -> bool:
+    """Whether diameters are the same in both, but for digits that an archive rounds away."""
+    pair = spacing_of(one), spacing_of(other)
+    return len(pair[0]) == len(pair[1]) and np.allclose(pair[0], pair[1], rtol=1e-4, atol=0)
+
+
 class KnownVoxels:
     """The images of a studies folder by their voxels."""
 

@@ -17,6 +17,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 from highdicom.sr import srread
+from pydicom.uid import generate_uid
 
 from lesionlabel.datastore import pacs_images, pacs_listing
 from lesionlabel.datastore.answers import AnswerLog
@@ -208,3 +209,40 @@ def until_gone() -> Callable[[Path], None]:
             time.sleep(0.02)
 
     return until_gone
+
+
+@pytest.fixture
+def arriving(orthanc, tiny_series, opened, refreshed, tmp_path):
+    """A series of six slices of which one has not come yet: the datastore, its UID, and the folder with that slice."""
+
+    def arriving(number: int):
+        _, uid = tiny_series(tmp_path / "dicom", slices=6, side=32)
+        (tmp_path / "late").mkdir()
+        (tmp_path / "dicom" / f"{number:04d}.dcm").rename(tmp_path / "late" / "slice.dcm")
+        orthanc.add(tmp_path / "dicom")
+        return refreshed(opened(orthanc.url)), uid, tmp_path / "late"
+
+    return arriving
+
+
+@pytest.fixture
+def two_studies(refreshed, orthanc, opened, tiny_series, tmp_path, tiny_label):
+    """A datastore with a copy of a series, whose UID then comes to be in a second study of another patient; the UID, and
+    the SOP Instance UIDs of the first study and the second."""
+    folder = tmp_path / "dicom"
+    _, uid = tiny_series(folder, slices=4, side=32)
+    orthanc.add(folder)
+    datastore = refreshed(opened(orthanc.url))
+    tiny_label(tmp_path / "label.nrrd", {"cyst": 1})
+    datastore.get_image_uri(uid)
+    studies: tuple[list[str], list[str]] = ([], [])
+    for path in sorted(folder.iterdir()):
+        ds = pydicom.dcmread(path)
+        studies[0].append(str(ds.SOPInstanceUID))
+        ds.PatientID, ds.StudyInstanceUID = "ANOTHER", "2.25.1234"
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        studies[1].append(str(ds.SOPInstanceUID))
+        ds.PixelData = bytes(len(ds.PixelData) // 2) + ds.PixelData[len(ds.PixelData) // 2 :]
+        ds.save_as(path)
+    orthanc.add(folder)
+    return refreshed(datastore), uid, studies

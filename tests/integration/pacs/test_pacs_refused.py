@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from pydicom.uid import generate_uid
 
 from lesionlabel.datastore import pacs_images, pacs_listing
 from lesionlabel.datastore.pacs import LISTED, REFUSED
 from lesionlabel.imaging.sidecar import read_sidecar, sidecar_path
-from lesionlabel.lesions.errors import InputError, IntegrityError, PacsError
+from lesionlabel.lesions.errors import InputError, PacsError
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -41,31 +39,6 @@ def refused(spoilt, refreshed, orthanc, opened):
     with pytest.raises(InputError, match="not HU"):
         datastore.get_image_uri(spoilt[0])
     return datastore
-
-
-@pytest.fixture
-def arriving(orthanc, tiny_series, opened, refreshed, tmp_path):
-    """A series of six slices of which one has not come yet: the datastore, its UID, and the folder with that slice."""
-
-    def arriving(number: int):
-        _, uid = tiny_series(tmp_path / "dicom", slices=6, side=32)
-        (tmp_path / "late").mkdir()
-        (tmp_path / "dicom" / f"{number:04d}.dcm").rename(tmp_path / "late" / "slice.dcm")
-        orthanc.add(tmp_path / "dicom")
-        return refreshed(opened(orthanc.url)), uid, tmp_path / "late"
-
-    return arriving
-
-
-@pytest.fixture
-def labelled(refreshed, orthanc, opened, tiny_series, tmp_path, tiny_label):
-    """A datastore with a labelled series, whose slices lie in tmp_path/dicom, and its UID."""
-    _, uid = tiny_series(tmp_path / "dicom", slices=24)
-    orthanc.add(tmp_path / "dicom")
-    datastore = refreshed(opened(orthanc.url))
-    tiny_label(tmp_path / "label.nrrd", {"cyst": 1})
-    datastore.save_label(uid, str(tmp_path / "label.nrrd"), "final", {})
-    return datastore, uid
 
 
 def test_a_series_that_was_refused_is_listed_with_the_reason_and_offered_to_nobody(
@@ -113,29 +86,6 @@ def test_what_came_of_a_series_with_a_damaged_slice_is_not_mixed_with_what_is_se
     assert not staging.exists()
 
 
-@pytest.fixture
-def two_studies(refreshed, orthanc, opened, tiny_series, tmp_path, tiny_label):
-    """A datastore with a copy of a series, whose UID then comes to be in a second study of another patient; the UID, and
-    the SOP Instance UIDs of the first study and the second."""
-    folder = tmp_path / "dicom"
-    _, uid = tiny_series(folder, slices=4, side=32)
-    orthanc.add(folder)
-    datastore = refreshed(opened(orthanc.url))
-    tiny_label(tmp_path / "label.nrrd", {"cyst": 1})
-    datastore.get_image_uri(uid)
-    studies: tuple[list[str], list[str]] = ([], [])
-    for path in sorted(folder.iterdir()):
-        ds = pydicom.dcmread(path)
-        studies[0].append(str(ds.SOPInstanceUID))
-        ds.PatientID, ds.StudyInstanceUID = "ANOTHER", "2.25.1234"
-        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-        studies[1].append(str(ds.SOPInstanceUID))
-        ds.PixelData = bytes(len(ds.PixelData) // 2) + ds.PixelData[len(ds.PixelData) // 2 :]
-        ds.save_as(path)
-    orthanc.add(folder)
-    return refreshed(datastore), uid, studies
-
-
 def test_a_uid_that_comes_to_be_in_two_studies_is_not_answered_from_the_copy_of_one(
     two_studies, refreshed, orthanc, tmp_path
 ) -> None:
@@ -179,114 +129,6 @@ def test_a_second_study_outside_the_sites_search_is_noticed_when_the_series_is_f
         elsewhere.get_image_uri(uid)
     elsewhere.listing.refresh()
     assert uid not in elsewhere.get_unlabeled_images()
-
-
-def test_a_label_on_a_series_whose_sidecar_is_damaged_is_kept(refreshed, orthanc, opened, uploaded, tmp_path, tiny_label) -> None:
-    (uid,) = uploaded(1)
-    datastore = refreshed(opened(orthanc.url))
-    tiny_label(tmp_path / "label.nrrd", {"cyst": 1})
-    datastore._curate = lambda *_args: {}
-    datastore.save_label(uid, str(tmp_path / "label.nrrd"), "final", {})
-    sidecar_path(datastore.studies, uid).write_text("{")
-    with pytest.raises(IntegrityError):
-        datastore.save_label(uid, str(tmp_path / "label.nrrd"), "final", {"reader": "second"})
-    last = datastore.history.labels("final", uid)[-1]
-    assert (last.event, last.info["reader"]) == ("refused", "second")
-
-
-def test_a_label_that_comes_while_a_series_is_fetched_anew_keeps_its_slices(
-    arriving, refreshed, orthanc, monkeypatch, tmp_path
-) -> None:
-    datastore, uid, late = arriving(5)
-    copy = Path(datastore.get_image_uri(uid))
-    orthanc.add(late)
-    refreshed(datastore)
-    write_image = pacs_images.write_image
-
-    def slowly(*args, **options) -> None:
-        write_image(*args, **options)
-        monkeypatch.setattr(datastore._images, "_is_labelled", lambda _uid: True)  # somebody has just saved one
-
-    monkeypatch.setattr(pacs_images, "write_image", slowly)
-    with pytest.raises(InputError, match="other slices of this series than those that its labels"):
-        datastore.get_image_uri(uid)
-    assert sitk.ReadImage(copy).GetSize() == (32, 32, 5)
-    assert len(read_sidecar(datastore.studies, uid).source["sop_instance_uids"]) == 5
-
-
-def test_a_label_whose_series_is_fetched_anew_while_it_is_saved_is_refused_and_kept(
-    arriving, refreshed, orthanc, monkeypatch, tmp_path, tiny_label
-) -> None:
-    datastore, uid, late = arriving(5)
-    datastore.get_image_uri(uid)
-
-    def look(*_) -> dict:
-        orthanc.add(late)  # as its lesions are looked at, the series grows, and somebody else opens it
-        refreshed(datastore).get_image_uri(uid)
-        return {}
-
-    monkeypatch.setattr(datastore, "_curate", look)
-    tiny_label(tmp_path / "label.nrrd", {"cyst": 1})
-    with pytest.raises(InputError, match="slices changed while its label was saved"):
-        datastore.save_label(uid, str(tmp_path / "label.nrrd"), "final", {"reader": "first"})
-    last = datastore.history.labels("final", uid)[-1]
-    assert (last.event, last.info["reader"]) == ("refused", "first")
-    assert uid not in datastore.get_labeled_images()
-    assert sitk.ReadImage(datastore.get_image_uri(uid)).GetSize() == (32, 32, 6)
-
-
-def test_the_same_pixels_at_another_spacing_are_no_slices_that_labels_were_drawn_on(
-    labelled, refreshed, orthanc, tmp_path
-) -> None:
-    datastore, uid = labelled
-    Path(datastore.get_image_uri(uid)).unlink()
-    for path in (tmp_path / "dicom").iterdir():
-        ds = pydicom.dcmread(path)
-        orthanc.remove(str(ds.SOPInstanceUID))
-        ds.PixelSpacing = [2 * float(mm) for mm in ds.PixelSpacing]
-        ds.save_as(path)
-    orthanc.add(tmp_path / "dicom")
-    refreshed(datastore)
-    with pytest.raises(InputError, match="other slices of this series than those that its labels"):
-        datastore.get_image_uri(uid)
-
-
-def test_labels_of_a_series_whose_uid_is_in_two_studies_stop_no_data_set(
-    refreshed, orthanc, opened, tiny_series, tmp_path, tiny_label, caplog
-) -> None:
-    tiny_label(tmp_path / "label.nrrd", {"cyst": 1})
-    uids = []
-    for name in ("a", "b"):
-        uids.append(tiny_series(tmp_path / name, slices=24)[1])
-        orthanc.add(tmp_path / name)
-    datastore = refreshed(opened(orthanc.url))
-    for uid in uids:
-        datastore.save_label(uid, str(tmp_path / "label.nrrd"), "final", {})
-    for path in (tmp_path / "a").iterdir():
-        ds = pydicom.dcmread(path)
-        ds.StudyInstanceUID = "2.25.12345"
-        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-        ds.save_as(path)
-    orthanc.add(tmp_path / "a")
-    refreshed(datastore)
-    archive = Path(datastore.get_dataset_archive(None))
-    with zipfile.ZipFile(archive) as packed:
-        assert {name for name in packed.namelist() if name.startswith("image/")} == {f"image/{uid}.nrrd" for uid in uids}
-    archive.unlink()
-    assert "lacks" not in caplog.text
-    # Nobody can say which of the two would have to be fetched.
-    (datastore.studies / f"{uids[0]}.nrrd").unlink()
-    archive = Path(datastore.get_dataset_archive(None))
-    with zipfile.ZipFile(archive) as packed:
-        assert [name for name in packed.namelist() if name.startswith("image/")] == [f"image/{uids[1]}.nrrd"]
-    archive.unlink()
-    assert "lacks 1 labelled series" in caplog.text
-
-
-def test_a_refused_series_that_is_labelled_is_answered_as_it_was_labelled(labelled) -> None:
-    datastore, uid = labelled
-    datastore.listing.refuse(uid, datastore.listing.series[uid], "A slice cannot be used.")
-    assert sitk.ReadImage(datastore.get_image_uri(uid)).GetSize()[2] == 24
 
 
 def test_what_arrived_in_part_is_not_held_against_the_whole(arriving, refreshed, orthanc) -> None:

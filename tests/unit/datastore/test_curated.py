@@ -99,6 +99,20 @@ def test_another_image_under_the_same_id_keeps_the_earlier_one_and_drops_its_lab
     assert datastore.get_image_info("case_a")["client_id"] == "x"
 
 
+def test_a_label_is_not_saved_on_an_image_that_replaced_its_own_meanwhile(datastore, tmp_path, tiny_ct, tiny_label, monkeypatch):
+    tiny_ct(tmp_path / "new.nii.gz", seed=9)
+
+    def look(*_) -> dict:
+        datastore.add_image("case_a", str(tmp_path / "new.nii.gz"), {})  # somebody else does, as its lesions are looked at
+        return {}
+
+    monkeypatch.setattr(datastore, "_curate", look)
+    with pytest.raises(InputError, match="slices are no longer those"):
+        save(datastore, tmp_path, tiny_label, {"cyst": 1})
+    assert datastore.get_labels_by_image_id("case_a") == {}
+    assert datastore.history.labels("final", "case_a")[-1].event == "refused"
+
+
 def test_the_same_image_sent_again_keeps_its_labels(datastore, tmp_path, tiny_label):
     save(datastore, tmp_path, tiny_label, {"cyst": 1})
     shutil.copy(datastore.studies / "case_a.nii.gz", tmp_path / "again.nii.gz")
