@@ -32,7 +32,9 @@ LABEL_REFUSED = (
 )
 #: Told with any other reason why a label could not be saved.
 LABEL_KEPT = "The label is not current; what was sent is kept in labels/history."
-CHANGED = "The image's slices are no longer those that were here before its label was saved. Open it again and look at the label."
+LOOK_AGAIN = "Open the image again and look at the label before you save it."
+CHANGED = f"The image's slices are no longer those that were here before its label was saved. {LOOK_AGAIN}"
+TAKES_NO_LABEL = "It takes no label."
 #: What a reason comes back as, the narrowest first.
 REASONS = (LabelError, InputError, NotFoundError, IntegrityError, PacsError)
 
@@ -129,7 +131,7 @@ class CuratedDatastore(FollowedDatastore):
         try:
             with self._changing() as objects:
                 before = objects.get(image_id)
-                labels = {}
+                labels, old = {}, None
                 if before is not None:
                     old = self.studies / f"{image_id}{before.image.ext}"
                     if sha256_of(old) == sha256_of(staged):
@@ -137,7 +139,9 @@ class CuratedDatastore(FollowedDatastore):
                         info |= mark_of(before)
                     else:
                         self._retire(image_id, before, "replaced")
-                os.replace(staged, target)
+                        old = None
+                if old != target:
+                    os.replace(staged, target)
                 objects[image_id] = ImageLabelModel(image=DataModel(ext=extension, info=info), labels=labels)
         finally:
             staged.unlink(missing_ok=True)
@@ -159,24 +163,24 @@ class CuratedDatastore(FollowedDatastore):
         label that was current stays so.
         """
         tag = require_tag(label_tag)
-        if is_synthetic_name(image_id) or self.get_image_info(image_id).get("synthetic"):
-            raise InputError(
-                not_a_patients(BY_NAME if is_synthetic_name(image_id) else "it is marked so") + " It takes no label."
-            )
+        if is_synthetic_name(image_id):
+            raise InputError(f"{not_a_patients(BY_NAME)} {TAKES_NO_LABEL}")
         extension = require_extension(label_filename)
         source, name = Path(label_filename), f"{image_id}{extension}"
         info = {**storable(label_info), "ts": int(time.time()), "name": name}
         with self.kept_if_refused(image_id, source, tag, info):
-            with self._alone():
-                pixels = self._pixels(image_id)
-            image = Path(self.get_image_uri(image_id))
+            image, pixels = self.open_for_label(image_id)
+        # Of a series of a PACS only all slices say so, which are here by now.
+        if self.get_image_info(image_id).get("synthetic"):
+            raise InputError(f"{not_a_patients('it is marked so')} {TAKES_NO_LABEL}")
+        with self.kept_if_refused(image_id, source, tag, info):
             if tag == FINAL and self._curate is not None:
                 info.update(self._curate(image_id, image, source, info))
                 self._refuse_to_lose_lesions(image_id, source)
         with self._changing() as objects:
-            if image_id not in objects:
-                raise NotFoundError(f"The image {image_id!r} was removed while its label was saved.")
             with self.kept_if_refused(image_id, source, tag, info):
+                if image_id not in objects:
+                    raise InputError("The image was removed while its label was saved.")
                 if self._pixels(image_id) != pixels:
                     raise InputError(CHANGED)
             self._keep_current(objects[image_id], image_id, tag)
@@ -191,11 +195,32 @@ class CuratedDatastore(FollowedDatastore):
             self._set_label(objects, image_id, tag, DataModel(ext=extension, info=info))
         return image_id
 
+    def open_for_label(self, image_id: str) -> tuple[Path, tuple[Any, ...] | None]:
+        """The image's volume for a label that was drawn before now, and what changes whenever the volume does.
+
+        Raises as get_image_uri, and InputError where asking for the volume changed it: the label was drawn on the one before.
+        """
+        before = None
+        with suppress(IntegrityError), self._alone():  # a damaged sidecar of a PACS's series is mended by fetching
+            before = self._pixels(image_id)
+        try:
+            path = Path(self.get_image_uri(image_id))
+        except PacsError as error:
+            if before is None:
+                raise
+            # By the next time it may have been fetched, with other slices.
+            raise PacsError(f"{error} {LOOK_AGAIN}", passing=error.passing) from None
+        with self._alone():
+            pixels = self._pixels(image_id)
+        if before not in (None, pixels):
+            raise InputError(CHANGED)
+        return path, pixels
+
     def _pixels(self, image_id: str) -> tuple[Any, ...] | None:
         """What changes whenever the image does, on which a label is drawn; None where it is not here."""
         with suppress(KeyError, FileNotFoundError):
             found = (self.studies / f"{image_id}{self._datastore.objects[image_id].image.ext}").stat()
-            return found.st_ino, found.st_mtime_ns, found.st_size
+            return found.st_mtime_ns, found.st_size
         return None
 
     @contextmanager
@@ -304,7 +329,9 @@ class CuratedDatastore(FollowedDatastore):
 
     def _refuse_to_lose_lesions(self, image_id: str, source: Path) -> None:
         """3D Slicer's module saves the markups that a detection model returned as a final label; no lesion is in them."""
-        current = self._require_image(image_id).labels.get(FINAL)
+        self._follow_files()
+        entry = self._datastore.objects.get(image_id)
+        current = None if entry is None else entry.labels.get(FINAL)
         lost = len(current.info.get("lesions", [])) if current is not None and is_markups(source) else 0
         if lost:
             raise LabelError(f"Markups hold no lesion's outline, and the image has {lost} curated lesion(s).")

@@ -10,7 +10,7 @@ from typing import Any
 
 from monailabel.datastore.local import DataModel, ImageLabelModel
 
-from lesionlabel.datastore.curated import CHANGED, Curate, CuratedDatastore
+from lesionlabel.datastore.curated import Curate, CuratedDatastore
 from lesionlabel.datastore.index import mark_of
 from lesionlabel.datastore.names import is_id
 from lesionlabel.datastore.pacs_address import connect, pacs_folder
@@ -91,22 +91,6 @@ class PacsDatastore(CuratedDatastore):
 
     def remove_image(self, image_id: str) -> None:
         raise InputError("Images come from the PACS: delete the series there. What was saved about it here is kept.")
-
-    def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
-        """As in a studies folder. Raises as get_image_uri, and InputError where the copy here, which the reader may have seen, is
-        not what the PACS holds now; what was sent is then kept in the history.
-        """
-        if not is_synthetic_name(image_id):
-            with self.kept_if_refused(image_id, Path(label_filename), label_tag, label_info):
-                before = None
-                with suppress(IntegrityError):  # a damaged sidecar is mended by fetching
-                    before = self._pixels(image_id)
-                # First: only all slices say whether the series is synthetic.
-                self.get_image_uri(image_id)
-                if before is not None and before != self._pixels(image_id):
-                    raise InputError(CHANGED)
-            self._follow_files()
-        return super().save_label(image_id, label_filename, label_tag, label_info)
 
     def get_dataset_archive(self, limit_cases: int | None) -> str:
         """As in a studies folder, without series that cannot be had: gone from the PACS and from here, or refused."""

@@ -129,8 +129,8 @@ def on_grid(label: UploadFile, image: str, tag: str, info: dict[str, Any]) -> It
         with raw.open("wb") as target:
             shutil.copyfileobj(label.file, target, 1 << 20)
         with store.kept_if_refused(image, raw, tag, info):
-            volume = running_app().desk.open(Path(store.get_image_uri(image))).volume
-            made = with_grid(raw, volume, Path(folder) / "label.nrrd")
+            path, _ = store.open_for_label(image)
+            made = with_grid(raw, running_app().desk.open(path).volume, Path(folder) / "label.nrrd")
         with made.open("rb") as file:
             yield UploadFile(file, filename="upload.nrrd")
 

@@ -124,6 +124,16 @@ def test_a_label_is_not_saved_on_slices_that_came_with_its_saving(arriving, refr
     assert datastore.history.labels("original", uid)[-1].event == "saved"
 
 
+def test_voxels_without_a_position_are_not_laid_on_slices_that_came_with_them(arriving, refreshed, orthanc) -> None:
+    datastore, uid, late = arriving(5)
+    datastore.get_image_uri(uid)
+    orthanc.add(late)
+    with pytest.raises(InputError, match="slices are no longer those"):
+        refreshed(datastore).open_for_label(uid)
+    path, _ = datastore.open_for_label(uid)
+    assert sitk.ReadImage(path).GetSize() == (32, 32, 6)
+
+
 def test_another_spacing_that_comes_while_a_label_is_saved_is_noticed(
     refreshed, orthanc, opened, tiny_series, tiny_label, respaced, tmp_path, monkeypatch
 ) -> None:
@@ -144,22 +154,16 @@ def test_another_spacing_that_comes_while_a_label_is_saved_is_noticed(
     assert uid not in datastore.get_labeled_images()
 
 
-def test_a_save_during_which_the_pacs_cannot_be_asked_keeps_what_was_sent(
+def test_a_save_during_which_the_series_takes_too_long_keeps_what_was_sent_and_says_to_look_again(
     arriving, refreshed, orthanc, tmp_path, tiny_label, monkeypatch
 ) -> None:
-    datastore, uid, _ = arriving(5)
+    datastore, uid, late = arriving(5)
     datastore.get_image_uri(uid)
-    asked = iter([datastore.studies / f"{uid}.nrrd"])
-
-    def path(_uid: str) -> Path:
-        found = next(asked, None)
-        if found is None:  # its listing is new by now
-            raise PacsError("The PACS is away.")
-        return found
-
-    monkeypatch.setattr(datastore._images, "path", path)
+    orthanc.add(late)
+    refreshed(datastore)
+    monkeypatch.setattr(datastore._images, "_wait_s", 0.0)
     tiny_label(tmp_path / "label.nrrd", {"cyst": 1})
-    with pytest.raises(PacsError, match="kept in labels/history"):
+    with pytest.raises(PacsError, match=r"Open the image again.*kept in labels/history"):
         datastore.save_label(uid, str(tmp_path / "label.nrrd"), "final", {})
     assert datastore.history.labels("final", uid)[-1].event == "refused"
 
