@@ -140,7 +140,7 @@ class CuratedDatastore(FollowedDatastore):
                     else:
                         self._retire(image_id, before, "replaced")
                         old = None
-                if old != target:
+                if old != target:  # the same file stays: a label that is being saved was drawn on it
                     os.replace(staged, target)
                 objects[image_id] = ImageLabelModel(image=DataModel(ext=extension, info=info), labels=labels)
         finally:

@@ -113,6 +113,13 @@ def test_a_label_is_not_saved_on_an_image_that_replaced_its_own_meanwhile(datast
     assert datastore.history.labels("final", "case_a")[-1].event == "refused"
 
 
+def test_a_label_is_saved_where_somebody_sends_the_same_image_again_meanwhile(datastore, tmp_path, tiny_label, monkeypatch):
+    shutil.copy(datastore.studies / "case_a.nii.gz", tmp_path / "again.nii.gz")
+    monkeypatch.setattr(datastore, "_curate", lambda *_: datastore.add_image("case_a", str(tmp_path / "again.nii.gz"), {}) and {})
+    save(datastore, tmp_path, tiny_label, {"cyst": 1})
+    assert datastore.history.labels("final", "case_a")[-1].event == "saved"
+
+
 def test_a_label_whose_image_is_removed_meanwhile_is_kept(datastore, tmp_path, tiny_label, monkeypatch):
     monkeypatch.setattr(datastore, "_curate", lambda *_: datastore.remove_image("case_a") or {})
     with pytest.raises(InputError, match="removed while its label was saved"):
